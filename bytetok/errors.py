@@ -1,0 +1,67 @@
+"""Every exception that bytetok raises on purpose.
+
+::
+
+    BytetokError
+    ├── InvalidPatternError(ValueError)     a split pattern that cannot be used
+    ├── EncodingError(ValueError)           text that is not valid Unicode or UTF-8, with its byte offset
+    ├── FormatError(ValueError)             a file that is not what its name or header says
+    ├── CorpusError(OSError)                a corpus that cannot be read
+    ├── UnknownTokenError(KeyError)         a token or id that the vocabulary does not hold
+    ├── SpecialTokenError(ValueError)       special tokens that clash, or that appear in text uninvited
+    ├── VocabMismatchError(ValueError)      two things made for different vocabularies or split patterns
+    ├── TrainingError(ValueError)           a request that no training run can fulfil
+    ├── LossyConversionError(ValueError)    a conversion that would change ids or text
+    └── MissingDependencyError(ImportError) an optional package is not installed
+
+Each is also the standard exception a caller would guess, so ``except ValueError`` works as expected. A message says
+what happened, the offending value and where it is, what was expected, and what to do.
+"""
+
+
+class BytetokError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidPatternError(BytetokError, ValueError):
+    """A split pattern does not compile, or can match the empty string."""
+
+
+class EncodingError(BytetokError, ValueError):
+    """Text is not valid: lone surrogates in a ``str``, or bytes that are not UTF-8."""
+
+
+class FormatError(BytetokError, ValueError):
+    """A file is truncated, contradictory or of another format; the message names the file and the place."""
+
+
+class CorpusError(BytetokError, OSError):
+    """A corpus cannot be read: missing, unreadable, truncated, or without the named column."""
+
+
+class UnknownTokenError(BytetokError, KeyError):
+    """A token or id is not in the vocabulary."""
+
+    def __str__(self) -> str:
+        # KeyError prints the repr of its argument; a message should read as a message.
+        return Exception.__str__(self)
+
+
+class SpecialTokenError(BytetokError, ValueError):
+    """Special tokens are duplicated or clash, or their text appears where ``special="raise"``."""
+
+
+class VocabMismatchError(BytetokError, ValueError):
+    """Two things that must share a vocabulary or split pattern do not."""
+
+
+class TrainingError(BytetokError, ValueError):
+    """Training cannot do what was asked, such as a vocabulary smaller than its alphabet."""
+
+
+class LossyConversionError(BytetokError, ValueError):
+    """A conversion would change ids or text; pass ``lossy=True`` to accept that."""
+
+
+class MissingDependencyError(BytetokError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
