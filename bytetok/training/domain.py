@@ -215,10 +215,12 @@ def place_domain_tokens(
 
     ``split`` is the split pattern as a function, ``pattern`` its name for the reasons given, ``vocab_tokens`` the bytes
     of every token there is, special tokens included. A string that is one pretoken becomes "whole"; one that crosses
-    pretoken borders becomes "added", with ``single_word`` where it starts or ends with a word character. With
-    ``space_prefixed``, "Fed." brings " Fed." along, since text has a space before most words and a lone space would
-    cost a token; an added form gets its space only if it ends in a non-word character, because ``single_word`` would
-    reject it after every word.
+    pretoken borders becomes "added", with ``single_word`` where it starts or ends with a word character. A word is a
+    run of word characters: "(a)" may match in "552(a)", "cal." never in "medical.".
+
+    With ``space_prefixed``, "Fed." brings " Fed." along, since text has a space before most words and a lone space
+    would cost a token; an added form gets its space only if it ends in a non-word character, because ``single_word``
+    would reject it after every word.
 
     Left out: single characters (the byte alphabet covers them), white space that is not one pretoken, and any added
     token that occurs in another token, because that one could then never be made again.
