@@ -132,7 +132,7 @@ def test_lists_and_placement_do_not_depend_on_the_hash_seed() -> None:
     program = (
         "from bytetok.training.domain import *\n"
         "strings = domain_tokens(DOMAIN_GROUPS)\n"
-        "tokens = {bytes([b]) for b in range(256)} | {b'x(a)', b'(a)y'}\n"
+        "tokens = {bytes([b]) for b in range(256)} | {c.encode() + b'(a)' for c in 'abcdefghij'}\n"
         "print(strings, place_domain_tokens(strings, 'p', vocab_tokens=tokens, split=lambda t: [t[:1].encode(), b'x']))"
     )
     outputs = set()
