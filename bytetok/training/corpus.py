@@ -174,7 +174,7 @@ class Texts:
             FormatError: a file that is not what its suffix says, or a row that does not parse.
         """
         held: list[Any] = []
-        for part, is_last in self._parts():
+        for part, is_last in self._parts(as_bytes=False):
             if self.errors == "bytes" or isinstance(part, str):
                 held.append(part)
             else:
@@ -190,12 +190,12 @@ class Texts:
         is held whole. Records are one chunk each, however long. Joined chunks equal the documents of iteration.
         """
         index = 0
-        for part, is_last in self._parts():
-            yield index, part.encode() if isinstance(part, str) else part, is_last
+        for part, is_last in self._parts(as_bytes=True):
+            yield index, part, is_last
             index += is_last
 
-    def _parts(self) -> Iterator[tuple[Document, bool]]:
-        """Yield (document or chunk of one, is last of its document)."""
+    def _parts(self, *, as_bytes: bool) -> Iterator[tuple[Any, bool]]:
+        """Yield (record as asked for, or chunk of a text file as bytes; whether it is the last of its document)."""
         if self._spent:
             raise CorpusError(
                 "this corpus was read already and cannot be read again, because it comes from standard input, a pipe "
@@ -205,7 +205,7 @@ class Texts:
         self.skipped = 0
         self.bytes_read = 0
         self._skipped_now = []
-        records = RecordReader(self.column, self.errors, self._advance, self._skip_null)
+        records = RecordReader(self.column, self.errors, as_bytes, self._advance, self._skip_null)
         for source in self.sources:
             end = None if source.size is None else self.bytes_read + source.size
             try:

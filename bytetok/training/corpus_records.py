@@ -27,17 +27,20 @@ _BATCH_BYTES = 16 << 20
 class RecordReader:
     """How rows become documents.
 
-    ``column`` is the text column, ``errors`` as in `bytetok.training.corpus.read_texts`. ``advance`` is told the number
-    of stored bytes consumed (of text bytes for Python iterables), ``skip_null`` is called for each row without text.
+    ``column`` is the text column, ``errors`` as in `bytetok.training.corpus.read_texts`. With ``as_bytes`` documents are
+    UTF-8 ``bytes`` (always so with ``errors="bytes"``), which spares Parquet and Arrow a way through ``str``.
+    ``advance`` is told the number of stored bytes consumed (of text bytes for Python iterables), ``skip_null`` is
+    called for each row without text.
     """
 
     column: str
     errors: Errors
+    as_bytes: bool
     advance: Advance
     skip_null: Callable[[], None]
 
     def read(self, source: Source) -> Iterator[Document]:
-        """Yield the documents of ``source``: ``bytes`` with ``errors="bytes"``, else ``str``.
+        """Yield the documents of ``source``: ``bytes`` with ``as_bytes`` or ``errors="bytes"``, else ``str``.
 
         Raises:
             CorpusError: unreadable, truncated, or without the column.
@@ -73,9 +76,9 @@ class RecordReader:
         )
 
     def _from_str(self, value: str) -> Document:
-        if self.errors == "replace":
-            return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
-        if self.errors == "bytes":
+        if self.errors == "replace" and not value.isascii():
+            value = _SURROGATE.sub("\ufffd", value)
+        if self.as_bytes or self.errors == "bytes":
             return value.encode()
         if not value.isascii():
             value.encode()  # raises for lone surrogates, which no tokenizer can encode
@@ -84,7 +87,10 @@ class RecordReader:
     def _from_bytes(self, value: bytes) -> Document:
         if self.errors == "bytes":
             return value
-        return value.decode("utf-8", self.errors)
+        text = value.decode("utf-8", self.errors)
+        if not self.as_bytes:
+            return text
+        return text.encode() if self.errors == "replace" else value
 
     # --- JSON lines ------------------------------------------------------------------------------
 

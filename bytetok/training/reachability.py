@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from bytetok.errors import BytetokError
 from bytetok.training.metrics import Document, TokenizerLike, control_ids, encode_texts, text_ids
 
-_BEFORE = ("", " ", "a", "A", "0", ".", "\n")
-_AFTER = ("", " ", "a", "A", "0", ".", "\n")
+_NEIGHBORS = ("", " ", "a", ".", "\n")
+_CONTEXTS = (
+    *((before, after) for before, after in itertools.product(_NEIGHBORS, _NEIGHBORS) if before or after),
+    *(("A", ""), ("", "A"), ("0", ""), ("", "0")),
+)
 _MAX_COMPLETIONS = 256
 _BATCH = 8192
 
@@ -48,8 +51,8 @@ def find_unreachable(tokenizer: TokenizerLike, *, seen: Iterable[int] = (), thre
     are encoded as text, others as bytes. For BPE without a split pattern this is exact. A split pattern may need
     neighbors, so each token that fails alone is tried again
 
-    * valid UTF-8: between each pair of a character before and a character after it, out of nothing, a space, a letter
-      in lower and upper case, a digit, a full stop and a newline (48 contexts);
+    * valid UTF-8: between each pair out of nothing, a space, a letter, a full stop and a newline, and with a capital
+      letter or a digit before or after (28 contexts);
     * not UTF-8: with its first and last partial characters completed in up to 256 ways.
 
     It is *unreachable* if its id appears in none of these encodings, nor in ``seen``. That is a finding by trial: a
@@ -81,10 +84,9 @@ def find_unreachable(tokenizer: TokenizerLike, *, seen: Iterable[int] = (), thre
             alone.add(i)
 
     failing = [i for i in ids if i not in alone]
-    for before, after in itertools.product(_BEFORE, _AFTER):
+    for before, after in _CONTEXTS:
         left = [before + texts[i] + after for i in failing if i in texts and i not in produced]
-        if before or after:
-            _collect(tokenizer, left, produced, threads)
+        _collect(tokenizer, left, produced, threads)
     for i in failing:
         if i not in texts and i not in produced:
             _collect(tokenizer, list(itertools.islice(completions(tokens[i]), _MAX_COMPLETIONS)), produced, threads)
