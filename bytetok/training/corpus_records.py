@@ -27,8 +27,8 @@ _BATCH_BYTES = 16 << 20
 class RecordReader:
     """How rows become documents.
 
-    ``column`` is the text column, ``errors`` as in `bytetok.training.corpus.read_texts`. With ``as_bytes`` documents are
-    UTF-8 ``bytes`` (always so with ``errors="bytes"``), which spares Parquet and Arrow a way through ``str``.
+    ``column`` is the text column, ``errors`` as in `bytetok.training.corpus.read_texts`. With ``as_bytes`` documents
+    are UTF-8 ``bytes`` (always so with ``errors="bytes"``), which spares Parquet and Arrow a way through ``str``.
     ``advance`` is told the number of stored bytes consumed (of text bytes for Python iterables), ``skip_null`` is
     called for each row without text.
     """
