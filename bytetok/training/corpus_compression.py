@@ -97,21 +97,21 @@ class _Decoder(Protocol):
 class _GzipDecoder:
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
-        self.needs_input = True
 
     @property
     def eof(self) -> bool:
         return self._decoder.eof
 
     @property
+    def needs_input(self) -> bool:
+        return not self._decoder.unconsumed_tail
+
+    @property
     def unused_data(self) -> bytes:
         return self._decoder.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        out = self._decoder.decompress(self._decoder.unconsumed_tail + data, max_length)
-        # A full output may leave more inside zlib even when all input is consumed.
-        self.needs_input = not self._decoder.unconsumed_tail and len(out) < max_length
-        return out
+        return self._decoder.decompress(self._decoder.unconsumed_tail + data, max_length)
 
 
 class _ZstdDecoder:
