@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from bytetok.errors import CorpusError, EncodingError, TrainingError
+from bytetok.errors import BytetokError, CorpusError, EncodingError, TrainingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,6 +235,25 @@ def encode_texts(
     return [_without_template(list(one), template) for one in ids]
 
 
+def encode_each(
+    tokenizer: TokenizerLike, texts: Sequence[Document], *, threads: int | None = 1
+) -> list[Sequence[int] | None]:
+    """As :func:`encode_texts`, with ``None`` for a text that the tokenizer refuses.
+
+    A vocabulary trained on a limited alphabet lacks some bytes, and some tokenizers take no bytes at all. That is for
+    the texts that we make up; a corpus that cannot be encoded is an error.
+    """
+    try:
+        return list(encode_texts(tokenizer, texts, threads=threads))
+    except (BytetokError, UnicodeError, TypeError):
+        if len(texts) == 1:
+            return [None]
+    middle = len(texts) // 2
+    return encode_each(tokenizer, texts[:middle], threads=threads) + encode_each(
+        tokenizer, texts[middle:], threads=threads
+    )
+
+
 def _without_template(ids: list[int], template: list[int]) -> list[int]:
     for head in range(len(template), -1, -1):
         tail = len(template) - head
@@ -431,6 +450,10 @@ def length_distribution(tokenizer: TokenizerLike) -> dict[int, int]:
     return dict(sorted(Counter(len(tokens[i]) for i in text_ids(tokenizer)).items()))
 
 
-def term_counts(tokenizer: TokenizerLike, terms: Sequence[str]) -> dict[str, int]:
-    """Number of tokens of each term, encoded alone: no leading space, no special tokens."""
-    return {term: len(ids) for term, ids in zip(terms, encode_texts(tokenizer, list(terms)), strict=True)}
+def term_counts(tokenizer: TokenizerLike, terms: Sequence[str]) -> dict[str, int | None]:
+    """Number of tokens of each term, encoded alone: no leading space, no special tokens.
+
+    ``None`` for a term with characters that the tokenizer's alphabet lacks.
+    """
+    encoded = encode_each(tokenizer, list(terms))
+    return {term: None if ids is None else len(ids) for term, ids in zip(terms, encoded, strict=True)}

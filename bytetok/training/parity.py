@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from bytetok.errors import CorpusError, TrainingError
-from bytetok.training.metrics import TokenizerLike, encode_texts
+from bytetok.training.metrics import TokenizerLike, encode_each
 
 LanguageSource = Mapping[str, str] | str | os.PathLike[str]
 
@@ -24,14 +24,14 @@ class LanguageCost:
     """Cost of one language.
 
     Attributes:
-        tokens: tokens of the text in this language.
-        premium: ``tokens`` / tokens of the reference language; 1.0 is parity, 3.0 three times the price. ``None`` if
-            the reference text has no tokens.
+        tokens: tokens of the text in this language; ``None`` if the tokenizer's alphabet lacks some of it.
+        premium: ``tokens`` / tokens of the reference language; 1.0 is parity, 3.0 three times the price. ``None``
+            without tokens in the one or the other.
         bytes: UTF-8 bytes of the text.
         characters: Unicode code points of the text.
     """
 
-    tokens: int
+    tokens: int | None
     premium: float | None
     bytes: int
     characters: int
@@ -55,18 +55,21 @@ def parity(tokenizer: TokenizerLike, languages: Mapping[str, str], *, reference:
             f"the reference language {reference!r} is not among the languages given "
             f"({', '.join(sorted(languages))[:80]}); add its text, or name another reference"
         )
-    encoded = encode_texts(tokenizer, list(languages.values()))
-    tokens = {language: len(ids) for language, ids in zip(languages, encoded, strict=True)}
-    base = tokens[reference]
+    encoded = encode_each(tokenizer, list(languages.values()))
+    tokens = {language: None if ids is None else len(ids) for language, ids in zip(languages, encoded, strict=True)}
     return {
         language: LanguageCost(
             tokens[language],
-            tokens[language] / base if base else None,
+            _ratio(tokens[language], tokens[reference]),
             len(text.encode("utf-8")),
             len(text),
         )
         for language, text in languages.items()
     }
+
+
+def _ratio(tokens: int | None, base: int | None) -> float | None:
+    return None if tokens is None or not base else tokens / base
 
 
 def udhr_article() -> dict[str, str]:
@@ -127,5 +130,5 @@ def _from_parquet(path: Path) -> dict[str, str]:
             )
         parts.setdefault(language, []).append(text)
     if not parts:
-        raise CorpusError(f"{str(path)!r} has no rows, or no columns language and text")
+        raise CorpusError(f"{str(path)!r} has no rows; expected columns language and text")
     return {language: "\n".join(texts) for language, texts in parts.items()}

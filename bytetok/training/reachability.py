@@ -10,8 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bytetok.errors import BytetokError
-from bytetok.training.metrics import Document, TokenizerLike, control_ids, encode_texts, text_ids
+from bytetok.training.metrics import Document, TokenizerLike, control_ids, encode_each, text_ids
 
 _NEIGHBORS = ("", " ", "a", ".", "\n")
 _CONTEXTS = (
@@ -29,7 +28,8 @@ class Reachability:
     Attributes:
         unreachable: ids of ordinary tokens that were never produced.
         unreachable_added: ids of added (not control) tokens that were never produced.
-        context_only: ids that do not encode to themselves alone, but were produced by some other text.
+        context_only: ids that do not encode to themselves alone (or cannot, being part of a character in a tokenizer
+            that takes only text), but were produced by some other text.
         unchecked: ids of tokens that are not UTF-8, in a tokenizer that takes only text, and that no completed
             character produced: nothing can be said about them.
         control: ids of special (control) tokens; they are not produced by text on purpose and are not checked.
@@ -73,12 +73,10 @@ def find_unreachable(tokenizer: TokenizerLike, *, seen: Iterable[int] = (), thre
 
     alone = _produced_alone(tokenizer, list(texts), list(texts.values()), produced, threads)
     takes_bytes = True
-    for i in partial:
-        try:
-            got = encode_texts(tokenizer, [tokens[i]])[0]
-        except (BytetokError, UnicodeError, TypeError):
+    for i, got in zip(partial, encode_each(tokenizer, [tokens[i] for i in partial], threads=threads), strict=True):
+        if got is None:
             takes_bytes = False
-            break
+            continue
         produced.update(got)
         if list(got) == [i]:
             alone.add(i)
@@ -117,17 +115,17 @@ def _produced_alone(
     alone: set[int] = set()
     for start in range(0, len(ids), _BATCH):
         part = slice(start, start + _BATCH)
-        for i, got in zip(ids[part], encode_texts(tokenizer, texts[part], threads=threads), strict=True):
-            produced.update(got)
-            if list(got) == [i]:
+        for i, got in zip(ids[part], encode_each(tokenizer, texts[part], threads=threads), strict=True):
+            produced.update(got or ())
+            if got is not None and list(got) == [i]:
                 alone.add(i)
     return alone
 
 
 def _collect(tokenizer: TokenizerLike, texts: Sequence[Document], produced: set[int], threads: int | None) -> None:
     for start in range(0, len(texts), _BATCH):
-        for got in encode_texts(tokenizer, texts[start : start + _BATCH], threads=threads):
-            produced.update(got)
+        for got in encode_each(tokenizer, texts[start : start + _BATCH], threads=threads):
+            produced.update(got or ())
 
 
 def completions(token: bytes) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Show how a tokenizer cuts a text, in the terminal and in HTML.
 
-Both views make everything visible: ``·`` is a space, ``→`` a tab, ``↵`` a newline (and then the line breaks), ``␍`` a
-carriage return; bytes that are only part of a character appear as ``⟨E2⟩``, control and invisible characters as
+Both views make everything visible: ``·`` is a space, ``→`` a tab, ``↵`` a newline (and then the line breaks), ``⟨CR⟩``
+a carriage return; bytes that are only part of a character appear as ``⟨E2⟩``, control and invisible characters as
 ``⟨U+202E⟩``. Neighboring tokens never have the same color.
 """
 
@@ -23,7 +23,7 @@ COLORS: tuple[str, ...] = ("#f5c26b", "#8cc8f0", "#f4ec8c", "#e0a8c8")
 """Backgrounds of successive tokens."""
 _DARK_COLORS = ("#7a4b00", "#0b4f7d", "#5c5600", "#7a2f5c")
 
-_VISIBLE = {" ": "·", "\t": "→", "\n": "↵\n", "\r": "␍"}
+_VISIBLE = {" ": "·", "\t": "→", "\n": "↵\n", "\r": "⟨CR⟩"}
 _JOINERS = "\u200c\u200d"  # parts of words and emoji in many scripts: leave them working
 
 
@@ -116,7 +116,8 @@ def tokens_html(pieces: Sequence[tuple[int, bytes]]) -> str:
     spans = []
     for index, (token_id, token) in enumerate(pieces):
         shown = "".join(
-            f"<i>{html.escape(part)}</i>" if stands_for else html.escape(part)
+            # With their spaces shown as dots, lines would otherwise break anywhere.
+            f"<i>{html.escape(part)}</i>{'<wbr>' if part == '·' else ''}" if stands_for else html.escape(part)
             for part, stands_for in _visible_parts(token)
         )
         tooltip = f"id {token_id} · bytes {token.hex(' ').upper()}"

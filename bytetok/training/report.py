@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 PathName = str | os.PathLike[str]
 
 _SAMPLE_CHARACTERS = 600
+_SEARCHED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class TokenizerRow:
         under_used: ids used fewer times than the report's ``fewer_than``.
         reachability: tokens that encoding never produces.
         lengths: number of tokens by length in bytes, whole vocabulary without control tokens.
-        terms: group -> term -> tokens.
+        terms: group -> term -> tokens; ``None`` where the tokenizer's alphabet lacks a character.
         parity: language -> cost of the parallel text.
         ocr: boundary consistency under OCR noise; ``None`` if the corpus has no line to damage.
         round_trip: documents that decoding did not give back.
@@ -85,7 +87,7 @@ class TokenizerRow:
     under_used: tuple[int, ...] = field(repr=False)
     reachability: Reachability = field(repr=False)
     lengths: Mapping[int, int] = field(repr=False)
-    terms: Mapping[str, Mapping[str, int]] = field(repr=False)
+    terms: Mapping[str, Mapping[str, int | None]] = field(repr=False)
     parity: Mapping[str, LanguageCost] = field(repr=False)
     ocr: BoundaryConsistency | None
     round_trip: RoundTrip
@@ -99,9 +101,9 @@ class TokenizerRow:
         return sum(length * number for length, number in self.lengths.items()) / total if total else None
 
     def mean_tokens(self, group: str) -> float | None:
-        """Mean tokens per term of one group; ``None`` for an empty group."""
-        counts = self.terms[group]
-        return sum(counts.values()) / len(counts) if counts else None
+        """Mean tokens per term of one group; ``None`` for an empty group, or if a term could not be encoded."""
+        counts = [count for count in self.terms[group].values() if count is not None]
+        return sum(counts) / len(counts) if counts and len(counts) == len(self.terms[group]) else None
 
     @property
     def against_baseline(self) -> str:
@@ -246,7 +248,7 @@ def evaluate(
         ocr_lines: size of the sample of lines that gets one reading error each; 0 for none.
         seed: of that sample and of the errors.
         fewer_than: a token used fewer times than this is under-used.
-        sample: text to show under each tokenizer; default the beginning of the first document with text.
+        sample: text to show under each tokenizer; default some 600 characters of the first document with text.
 
     Raises:
         CorpusError: the corpus cannot be read, or holds no text.
@@ -268,7 +270,7 @@ def evaluate(
         for document in batch:
             lines.add(document)
             if sample is None:
-                sample = _beginning(document)
+                sample = _excerpt(document)
         if progress is not None:
             progress(batch_size.bytes)
     if size.bytes == 0:
@@ -399,11 +401,17 @@ def _unique(labels: Sequence[str]) -> list[str]:
     return unique
 
 
-def _beginning(document: Document) -> str | None:
-    """The first 600 characters with text in them, cut at white space; ``None`` for a blank document."""
+def _excerpt(document: Document) -> str | None:
+    """About 600 characters to look at, cut at white space; ``None`` for a blank document.
+
+    From the first long line on, as cover pages and tables of contents show little of how prose is cut; otherwise from
+    the first text. Looks no further than the first 64 thousand characters.
+    """
     if isinstance(document, bytes):
-        document = document[: 8 * _SAMPLE_CHARACTERS].decode("utf-8", errors="replace")
-    text = document[: 8 * _SAMPLE_CHARACTERS].lstrip()
+        document = document[:_SEARCHED].decode("utf-8", errors="replace")
+    text = document[:_SEARCHED]
+    long_line = re.search(r"^[^\n]{200}", text, re.MULTILINE)
+    text = text[long_line.start() if long_line else 0 :].lstrip()
     if len(text) > _SAMPLE_CHARACTERS:
         cut = text[:_SAMPLE_CHARACTERS]
         text = cut.rsplit(None, 1)[0] if len(cut.split()) > 1 else cut

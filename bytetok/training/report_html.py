@@ -31,12 +31,13 @@ p{margin:.3rem 0 .8rem;max-width:52rem}.muted,figcaption{color:var(--muted)}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px}
 th,td{padding:.32rem .6rem;text-align:right;border-bottom:1px solid var(--line)}
 td{white-space:nowrap}
-th{font-weight:600;vertical-align:bottom;color:var(--muted);max-width:8.5rem;overflow-wrap:break-word}
+th{font-weight:600;vertical-align:bottom;color:var(--muted);max-width:7.5rem;overflow-wrap:break-word}
 th:first-child,td:first-child{text-align:left;color:var(--fg);padding-left:0}
 tr.mean td{font-weight:600}td.best{background:var(--best)}tr.base td:first-child{font-weight:600}
 figure{margin:.5rem 0 1rem}figcaption{font-size:13px;margin-top:.2rem;max-width:52rem}
 svg{display:block;max-width:100%;height:auto;font:12px system-ui,sans-serif}
 svg text{fill:var(--fg)}svg .m{fill:var(--muted)}svg .grid{stroke:var(--line)}svg .axis{stroke:var(--muted)}
+.samples{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,33rem),1fr));gap:0 1.5rem}
 .side{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;align-items:flex-start}
 .panel{background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:.8rem 1rem}
 .bt-tokens{font-size:13px}
@@ -46,7 +47,7 @@ details{margin:.3rem 0}summary{cursor:pointer}
 font-size:12.5px;white-space:pre;max-width:24rem;overflow:hidden;text-overflow:ellipsis}
 .chips b{font-weight:400;color:var(--muted)}
 dt{font-weight:600;margin-top:.5rem}dd{margin:0 0 0 1rem;max-width:52rem;color:var(--muted)}
-.warn{border-left:4px solid var(--s1);padding-left:.7rem}
+.wide+.warn{margin-top:1rem}.warn{border-left:4px solid var(--s1);padding-left:.7rem}
 """
 
 _DEFINITIONS = (
@@ -196,11 +197,11 @@ def _terms(report: EvaluationReport) -> str:
     for group in report.rows[0].terms:
         for term in report.rows[0].terms[group]:
             counts = [row.terms[group][term] for row in report.rows]
-            rows.append([term, *(f"{count:,}" for count in counts)])
+            rows.append([term, *(number(count, 0) for count in counts)])
             classes.append("")
             # Marking the winner says nothing where all are equal.
-            marked = len(set(counts)) > 1
-            marks.append(["", *(" class='best'" if marked and count == min(counts) else "" for count in counts)])
+            best = min((count for count in counts if count is not None), default=None) if len(set(counts)) > 1 else None
+            marks.append(["", *(" class='best'" if count is not None and count == best else "" for count in counts)])
         rows.append([f"mean, {group}", *(number(row.mean_tokens(group)) for row in report.rows)])
         classes.append("mean")
         marks.append([""] * (len(report.rows) + 1))
@@ -231,21 +232,23 @@ def _heat(row: TokenizerRow, language: str) -> str:
     cost = row.parity[language]
     premium = cost.premium or 1.0
     alpha = min(0.6, max(0.0, (premium - 1.0) * 0.08))
-    return f" style='background:rgba(var(--heat),{alpha:.2f})' title='{cost.tokens:,} tokens, {cost.bytes:,} bytes'"
+    title = f"{number(cost.tokens, 0)} tokens, {cost.bytes:,} bytes"
+    return f" style='background:rgba(var(--heat),{alpha:.2f})' title='{title}'"
 
 
 def _samples(report: EvaluationReport) -> str:
     if not report.sample:
         return ""
     parts = [
-        f"<h3>{_e(row.name)} <span class='muted'>· {len(row.sample):,} tokens</span></h3>"
-        f"<div class='panel'>{tokens_html(row.sample)}</div>"
+        f"<div><h3>{_e(row.name)} <span class='muted'>· {len(row.sample):,} tokens</span></h3>"
+        f"<div class='panel'>{tokens_html(row.sample)}</div></div>"
         for row in report.rows
     ]
     size = len(report.sample.encode("utf-8", errors="replace"))
     return (
         f"<h2>The same text, cut by each</h2><p class='muted'>{size:,} bytes. One color a token; point at it for id "
-        f"and bytes. · space, → tab, ↵ newline, ⟨E2⟩ part of a character.</p>{''.join(parts)}"
+        "and bytes. · space, → tab, ↵ newline, ⟨E2⟩ part of a character.</p>"
+        f"<div class='samples'>{''.join(parts)}</div>"
     )
 
 

@@ -138,7 +138,7 @@ def length_charts(report: EvaluationReport) -> str:
 
 def ocr_chart(report: EvaluationReport) -> str:
     """Boundaries changed per error against tokens per line, one point a tokenizer."""
-    width, height, left, top, bottom = 520.0, 300.0, 48.0, 12.0, 44.0
+    width, height, left, top, bottom = 500.0, 300.0, 48.0, 12.0, 44.0
     plot_width, plot_height = width - left - 150, height - top - bottom
     points = [(index, row.name, row.ocr) for index, row in enumerate(report.rows) if row.ocr is not None]
     x_ticks = nice_ticks(max(ocr.tokens_per_line for _, _, ocr in points) * 1.05, 5)

@@ -149,7 +149,7 @@ def terms_tables(report: EvaluationReport) -> list[Table]:
     rows: list[tuple[str, Sequence[str]]] = []
     for group in _groups(report):
         for term in report.rows[0].terms[group]:
-            rows.append((term, [f"{row.terms[group][term]:,}" for row in report.rows]))
+            rows.append((term, [number(row.terms[group][term], 0) for row in report.rows]))
         rows.append((f"mean, {group}", [number(row.mean_tokens(group)) for row in report.rows]))
     return _matrix_tables("Tokens per domain term", report, rows, first="term") if rows else []
 
