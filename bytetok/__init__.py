@@ -1,0 +1,63 @@
+"""bytetok: where text meets language models at the byte.
+
+Everything public is importable from here and loads when it is first used (PEP 562), so that ``import bytetok`` is quick and
+needs no more than the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bytetok.errors import BytetokError as BytetokError
+    from bytetok.tokenizer.patterns import SplitPattern as SplitPattern
+    from bytetok.tokenizer.tokenizer import Tokenizer as Tokenizer
+    from bytetok.tokenizer.vocab import AddedToken as AddedToken
+    from bytetok.tokenizer.vocab import Vocab as Vocab
+    from bytetok.training.bpe import extend as extend
+    from bytetok.training.bpe import train_bpe as train_bpe
+    from bytetok.training.corpus import read_texts as read_texts
+    from bytetok.training.counts import PretokenCounts as PretokenCounts
+    from bytetok.training.counts import count_pretokens as count_pretokens
+    from bytetok.training.counts import count_to_parquet as count_to_parquet
+    from bytetok.training.recipe import Recipe as Recipe
+    from bytetok.training.recipe import load_recipe as load_recipe
+    from bytetok.training.render import show as show
+    from bytetok.training.render import show_html as show_html
+    from bytetok.training.report import evaluate as evaluate
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AddedToken": "bytetok.tokenizer.vocab",
+    "BytetokError": "bytetok.errors",
+    "PretokenCounts": "bytetok.training.counts",
+    "Recipe": "bytetok.training.recipe",
+    "SplitPattern": "bytetok.tokenizer.patterns",
+    "Tokenizer": "bytetok.tokenizer.tokenizer",
+    "Vocab": "bytetok.tokenizer.vocab",
+    "count_pretokens": "bytetok.training.counts",
+    "count_to_parquet": "bytetok.training.counts",
+    "evaluate": "bytetok.training.report",
+    "extend": "bytetok.training.bpe",
+    "load_recipe": "bytetok.training.recipe",
+    "read_texts": "bytetok.training.corpus",
+    "show": "bytetok.training.render",
+    "show_html": "bytetok.training.render",
+    "train_bpe": "bytetok.training.bpe",
+}
+
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - all names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'bytetok' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

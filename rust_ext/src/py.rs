@@ -317,13 +317,14 @@ impl Encoder {
         merges: Vec<[u32; 3]>,
         added: Vec<AddedTuple>,
         whole_first: bool,
+        ranked: bool,
     ) -> PyResult<Self> {
         let added = added
             .into_iter()
             .map(|(text, id, special, single_word, lstrip, rstrip)| Added { text, id, special, single_word, lstrip, rstrip })
             .collect();
         let encoder = py.detach(|| {
-            let bpe = Bpe::new(&tokens, &ordinary, &merges, whole_first)?;
+            let bpe = Bpe::new(&tokens, &ordinary, &merges, whole_first, ranked)?;
             Ok::<_, Error>(encode::Encoder::new(splitter.0.clone(), bpe, AddedTokens::new(added)?))
         })?;
         Ok(Encoder(encoder))
@@ -393,7 +394,7 @@ enum Start {
 
 /// Learns merges; returns the tokens by id and the merges as `(left, right, token, count)`.
 #[pyfunction]
-#[pyo3(signature = (counts, *, tokens, ordinary, start, vocab_size, min_count, max_length=None, characters=false, forbidden=Vec::new(), consume=false, progress=None))]
+#[pyo3(signature = (counts, *, tokens, ordinary, start, vocab_size, min_count, max_length=None, characters=false, forbidden=Vec::new(), ranked=false, consume=false, progress=None))]
 #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python function")]
 fn train_bpe<'py>(
     py: Python<'py>,
@@ -406,6 +407,7 @@ fn train_bpe<'py>(
     max_length: Option<usize>,
     characters: bool,
     forbidden: Vec<Vec<u8>>,
+    ranked: bool,
     consume: bool,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Vec<Bound<'py, PyBytes>>, Vec<(u32, u32, u32, u64)>)> {
@@ -419,7 +421,7 @@ fn train_bpe<'py>(
                 out.extend(word.iter().filter_map(|&byte| ids.get(usize::from(byte)).copied().flatten()));
             })?,
             Start::Merges(merges) => {
-                let bpe = Bpe::new(&tokens, &ordinary, &merges, false)?;
+                let bpe = Bpe::new(&tokens, &ordinary, &merges, false, ranked)?;
                 Words::new(counts, bpe.lengths(), |word, out| {
                     // A byte that the vocabulary lacks ends the word for good.
                     if bpe.encode(word, out).is_err() {
@@ -436,11 +438,17 @@ fn train_bpe<'py>(
     Ok((tokens, merges))
 }
 
+/// All pairs of tokens that join to a token, as `(left, right, token)` in the order of that token's id.
+#[pyfunction]
+fn merges_of_ranks(py: Python<'_>, tokens: Vec<Vec<u8>>) -> Vec<(u32, u32, u32)> {
+    py.detach(|| Bpe::merges_of_ranks(&tokens)).into_iter().map(|[left, right, token]| (left, right, token)).collect()
+}
+
 /// The compiled engine of bytetok.
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{Counter, Counts, Encoder, Sorted, Splitter, train_bpe};
+    use super::{Counter, Counts, Encoder, Sorted, Splitter, merges_of_ranks, train_bpe};
 
     use super::*;
 

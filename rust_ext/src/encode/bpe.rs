@@ -31,8 +31,14 @@ impl Bpe {
     /// A vocabulary of `tokens` by id, of which `ordinary` take part in BPE, and merges `(left, right, token)` by rank.
     ///
     /// With `whole_first`, a pretoken that is a token as a whole is that token, whatever the merges say (`ignore_merges`
-    /// in tokenizer.json; what tiktoken does).
-    pub fn new(tokens: &[Vec<u8>], ordinary: &[bool], merges: &[[u32; 3]], whole_first: bool) -> Result<Self> {
+    /// in tokenizer.json; what tiktoken does). With `ranked`, the rank of a merge is the id of the token it makes.
+    pub fn new(
+        tokens: &[Vec<u8>],
+        ordinary: &[bool],
+        merges: &[[u32; 3]],
+        whole_first: bool,
+        ranked: bool,
+    ) -> Result<Self> {
         let is_ordinary = |id: usize| ordinary.get(id).copied().unwrap_or(false);
         let mut byte_ids = [None; 256];
         for (id, token) in tokens.iter().enumerate().filter(|(id, _)| is_ordinary(*id)) {
@@ -59,7 +65,8 @@ impl Bpe {
                     String::from_utf8_lossy(c)
                 )));
             }
-            map.entry(key(left, right)).or_insert((rank as u32, token));
+            let rank = if ranked { token } else { rank as u32 };
+            map.entry(key(left, right)).or_insert((rank, token));
         }
         let lengths = tokens.iter().map(|token| token.len() as u32).collect();
         let mut bpe = Bpe { byte_ids, merges: map, whole: FxHashMap::default(), lengths };
@@ -72,6 +79,22 @@ impl Bpe {
             }
         }
         Ok(bpe)
+    }
+
+    /// All pairs of tokens that join to a token, in the order of that token's id: the merges that a rank file means.
+    pub fn merges_of_ranks(tokens: &[Vec<u8>]) -> Vec<[u32; 3]> {
+        let ids: FxHashMap<&[u8], u32> =
+            tokens.iter().enumerate().filter(|(_, token)| !token.is_empty()).map(|(id, token)| (token.as_slice(), id as u32)).collect();
+        let mut merges = Vec::new();
+        for (id, token) in tokens.iter().enumerate() {
+            for middle in 1..token.len() {
+                let (left, right) = token.split_at(middle);
+                if let (Some(&left), Some(&right)) = (ids.get(left), ids.get(right)) {
+                    merges.push([left, right, id as u32]);
+                }
+            }
+        }
+        merges
     }
 
     /// Appends the ids of `pretoken`; an error is the offset of a byte that no token stands for.

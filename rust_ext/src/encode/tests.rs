@@ -42,7 +42,7 @@ proptest! {
 
     #[test]
     fn ids_are_those_of_the_textbook((tokens, merges) in vocabulary(), text in "[abc]{1,120}") {
-        let bpe = Bpe::new(&tokens, &vec![true; tokens.len()], &merges, false).unwrap();
+        let bpe = Bpe::new(&tokens, &vec![true; tokens.len()], &merges, false, false).unwrap();
         let mut ids = Vec::new();
         bpe.encode(text.as_bytes(), &mut ids).unwrap();
         prop_assert_eq!(ids, naive(&merges, text.as_bytes()));
@@ -56,7 +56,7 @@ fn added(text: &str, id: u32, single_word: bool) -> Added {
 #[test]
 fn added_tokens_do_not_match_inside_words() {
     let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-    let bpe = Bpe::new(&tokens, &[true; 256], &[], false).unwrap();
+    let bpe = Bpe::new(&tokens, &[true; 256], &[], false, false).unwrap();
     let added = AddedTokens::new(vec![added("cal.", 300, true), added("2017", 301, true), added("(a)", 302, false)]).unwrap();
     let encoder = Encoder::new(Splitter::new(Splitter::named("gpt2").unwrap()).unwrap(), bpe, added);
     let encode = |text: &str| {
@@ -71,7 +71,7 @@ fn added_tokens_do_not_match_inside_words() {
 #[test]
 fn special_text_raises_unless_allowed() {
     let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-    let bpe = Bpe::new(&tokens, &[true; 256], &[], false).unwrap();
+    let bpe = Bpe::new(&tokens, &[true; 256], &[], false, false).unwrap();
     let end = Added { special: true, ..added("<|end|>", 256, false) };
     let encoder = Encoder::new(Splitter::new(&["x"]).unwrap(), bpe, AddedTokens::new(vec![end]).unwrap());
     let mut ids = Vec::new();

@@ -1,0 +1,88 @@
+"""Finds out what a path or a name holds, and loads it with the engine that owns it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bytetok.errors import CorpusError, FormatError
+from bytetok.tokenizer import json_format, references, tiktoken_format
+from bytetok.tokenizer.foreign import ForeignTokenizer
+from bytetok.tokenizer.patterns import SplitPattern
+from bytetok.tokenizer.tokenizer import Tokenizer
+
+
+def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
+    """See :meth:`Tokenizer.load`."""
+    path = Path(path_or_name)
+    if path.is_dir():
+        file = path / "tokenizer.json"
+        if not file.is_file():
+            raise FormatError(f"{path}: the folder has no tokenizer.json; is it a tokenizer?")
+        return _load_json(file, name=path.resolve().name)
+    if path.is_file():
+        if path.name.endswith((".tiktoken", ".tiktoken.gz")):
+            return load_ranks(path, name=path.name.split(".tiktoken")[0])
+        if path.suffix == ".json":
+            return _load_json(path, name=path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
+        raise FormatError(f"{path}: unknown kind of tokenizer file; expected tokenizer.json or .tiktoken")
+    name = os.fspath(path_or_name)
+    if references.is_reference(name):
+        return _load_reference(name)
+    raise CorpusError(
+        f"{name!r}: no such file or folder, and not the name of a reference tokenizer "
+        f"({', '.join(references.reference_names())})"
+    )
+
+
+def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
+    found = references.find_reference(name)
+    reference = found.reference
+    if found.source.format == "tiktoken":
+        return load_ranks(found.path, name=reference.name, pattern=reference.pattern, special_tokens=reference.special_tokens)
+    if found.source.format == "huggingface":
+        return _load_json(found.path, name=reference.name)
+    raise FormatError(f"{found.path}: the format {found.source.format} cannot be loaded yet")
+
+
+def load_ranks(
+    path: Path, *, name: str, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
+) -> Tokenizer:
+    """Load a rank file. Its split pattern and special tokens are not in the file: they come from the caller, from a
+    bytetok.json beside it, or from the name of a published encoding."""
+    if pattern is None:
+        pattern, special_tokens = _published(path, name)
+    vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), special_tokens or {}, place=str(path))
+    return Tokenizer(vocab, SplitPattern.of(pattern), name=name, provenance={"source": path.name})
+
+
+def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
+    if references.is_reference(name):
+        reference = next(known for known in references.REFERENCES if name in (known.name, *known.aliases))
+        if reference.pattern is not None:
+            return reference.pattern, reference.special_tokens
+    raise FormatError(
+        f"{path}: a .tiktoken file does not say its split pattern; name the file after a published encoding, such as "
+        "o200k_base.tiktoken, or load it with bytetok.tokenizer.loading.load_ranks(path, name=..., pattern=...)"
+    )
+
+
+def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
+    try:
+        vocab, pattern = json_format.read(path)
+    except json_format.NotOurs as err:
+        return ForeignTokenizer(path, name=name, reason=str(err))
+    return Tokenizer(vocab, pattern, name=name, provenance=_provenance(path.parent / "bytetok.json"))
+
+
+def _provenance(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return {}  # only a note about where the tokenizer came from; the tokenizer itself was read whole
+    return content if isinstance(content, dict) else {}

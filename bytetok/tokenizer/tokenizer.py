@@ -1,0 +1,157 @@
+"""The tokenizer: text to ids and back, exactly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bytetok import _core
+from bytetok.errors import UnknownTokenError
+from bytetok.tokenizer import json_format
+from bytetok.tokenizer.patterns import SplitPattern
+from bytetok.tokenizer.vocab import Vocab
+
+if TYPE_CHECKING:
+    from bytetok.tokenizer.foreign import ForeignTokenizer
+
+Special = Literal["raise", "text", "allow"]
+"""What to do with the text of a special token in the input: raise, encode it as text, or encode it as that token."""
+
+
+class Tokenizer:
+    """Byte-level BPE with a split pattern and added tokens. Immutable, picklable, safe to share between threads.
+
+    Make one with :meth:`load`, with :func:`bytetok.train_bpe`, or from a :class:`Vocab` and a :class:`SplitPattern`.
+    ``provenance`` says where it came from, and is saved as bytetok.json.
+    """
+
+    def __init__(
+        self, vocab: Vocab, pattern: SplitPattern, *, name: str = "tokenizer", provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        self.vocab = vocab
+        self.pattern = pattern
+        self.name = name
+        self.provenance: Mapping[str, Any] = dict(provenance or {})
+
+    @classmethod
+    def load(cls, path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
+        """Load a folder, a tokenizer.json, a ``.tiktoken`` rank file, or a reference by name such as ``"gpt-4o"``.
+
+        Byte-level BPE runs on our engine. Other models (WordPiece, Unigram, SentencePiece-style BPE, anything with a
+        normalizer) run on the ``tokenizers`` package behind the same methods.
+
+        Raises FormatError for a broken file or one that nothing here can run, and CorpusError for a missing one.
+        """
+        from bytetok.tokenizer.loading import load
+
+        return load(path_or_name)
+
+    @cached_property
+    def _encoder(self) -> _core.Encoder:
+        vocab = self.vocab
+        added = [
+            (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip)
+            for token in vocab.added_tokens.values()
+        ]
+        return _core.Encoder(
+            self.pattern.core,
+            list(vocab.tokens),
+            vocab.ordinary(),
+            vocab.merge_triples,
+            added,
+            vocab.whole_first,
+            vocab.ranked,
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, added tokens included."""
+        return len(self.vocab)
+
+    @overload
+    def encode(self, text: str | bytes, *, special: Special = ..., out: Literal["list"] = ...) -> list[int]: ...
+    @overload
+    def encode(self, text: str | bytes, *, special: Special = ..., out: Literal["numpy"]) -> NDArray[np.uint32]: ...
+    def encode(
+        self, text: str | bytes, *, special: Special = "raise", out: Literal["list", "numpy"] = "list"
+    ) -> list[int] | NDArray[np.uint32]:
+        """Encode text to token ids, as a list or as a read-only uint32 array of shape ``(n,)``.
+
+        Nothing is added at either end. Raises SpecialTokenError if the text holds the text of a special token and
+        ``special`` is ``"raise"``; EncodingError for a ``str`` with lone surrogates; FormatError for a byte that an
+        incomplete vocabulary lacks.
+        """
+        ids = np.frombuffer(self._encoder.encode(text, special), dtype=np.uint32)
+        return ids if out == "numpy" else ids.tolist()
+
+    def encode_batch(
+        self, docs: Iterable[str | bytes], *, threads: int | None = None, special: Special = "raise"
+    ) -> list[list[int]]:
+        """Encode many texts on ``threads`` threads (all cores by default), each as :meth:`encode` would."""
+        threads = threads or os.cpu_count() or 1
+        encoded = self._encoder.encode_batch(list(docs), special, threads)
+        return [np.frombuffer(ids, dtype=np.uint32).tolist() for ids in encoded]
+
+    def count(self, text: str | bytes, *, special: Special = "raise") -> int:
+        """The number of tokens of a text."""
+        return len(self._encoder.encode(text, special)) // 4
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token; raises UnknownTokenError for an id outside the vocabulary."""
+        return self.vocab[token_id]
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that ids stand for, special tokens as their text. Raises UnknownTokenError with the place of a bad id."""
+        tokens, size = self.vocab.tokens, len(self.vocab)
+        parts = []
+        for position, token_id in enumerate(ids):
+            if not 0 <= token_id < size:
+                raise UnknownTokenError(f"id {token_id} at position {position} is outside 0 to {size - 1}")
+            parts.append(tokens[token_id])
+        return b"".join(parts)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that ids stand for; bytes that are not UTF-8 become U+FFFD. :meth:`decode_bytes` loses nothing."""
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """The byte offsets ``(start, end)`` of each token in ``decode_bytes(ids)``."""
+        ends = np.cumsum([0, *(len(self.token_bytes(token_id)) for token_id in ids)]).tolist()
+        return list(zip(ends[:-1], ends[1:], strict=True))
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write tokenizer.json, tokenizer_config.json and bytetok.json (provenance) into a folder.
+
+        ``tokenizers`` and transformers 4 and 5 load the folder and encode as this tokenizer does. Raises
+        LossyConversionError for a vocabulary that tokenizer.json cannot express.
+        """
+        from bytetok import __version__
+
+        provenance = {
+            "bytetok": __version__,
+            "pattern": {"name": self.pattern.name, "stages": list(self.pattern.stages)},
+            "vocab_size": self.vocab_size,
+            **self.provenance,
+        }
+        json_format.write(Path(directory), self.vocab, self.pattern, provenance)
+
+    def renamed(self, name: str) -> Tokenizer:
+        """The same tokenizer under another name, for tables."""
+        return Tokenizer(self.vocab, self.pattern, name=name, provenance=self.provenance)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.name!r}, {self.vocab_size:,} tokens, pattern {self.pattern})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.vocab, self.pattern, self.name, dict(self.provenance))
+
+
+def _rebuild(vocab: Vocab, pattern: SplitPattern, name: str, provenance: dict[str, Any]) -> Tokenizer:
+    return Tokenizer(vocab, pattern, name=name, provenance=provenance)
+

@@ -1,0 +1,144 @@
+"""The vocabulary: which bytes each token id stands for, and how tokens merge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from bytetok.errors import FormatError, SpecialTokenError, UnknownTokenError
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is found in the text before it is split, as in Hugging Face's added vocabulary.
+
+    ``special`` tokens are control tokens and never stand for text. ``single_word``: only where no word character touches
+    it. ``lstrip`` and ``rstrip``: it takes the white space beside it. ``normalized``: it is looked for after
+    normalization.
+    """
+
+    text: str
+    id: int
+    special: bool = False
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Vocab:
+    """Token bytes by id, added tokens by text, and merges as pairs of ids in rank order. Immutable.
+
+    An id that no token has (a gap, as in o200k_base between its ranks and its special tokens) holds ``b""``.
+    ``whole_first``: a pretoken that is a token as a whole is that token whatever the merges say (``ignore_merges`` in
+    tokenizer.json). ``ranked``: merges are ordered by the id of the token they make, as in a ``.tiktoken`` file, and all
+    merges that make the same token have the same rank.
+
+    Raises FormatError for two ordinary tokens of the same bytes, and SpecialTokenError for clashing added tokens.
+    """
+
+    tokens: tuple[bytes, ...]
+    merges: tuple[tuple[int, int], ...] = ()
+    added_tokens: Mapping[str, AddedToken] = field(default_factory=dict)
+    whole_first: bool = False
+    ranked: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "added_tokens", MappingProxyType(dict(self.added_tokens)))
+        ids: dict[int, str] = {}
+        for text, token in self.added_tokens.items():
+            if not 0 <= token.id < len(self.tokens):
+                raise SpecialTokenError(f"added token {text!r} has id {token.id}, outside 0 to {len(self.tokens) - 1}")
+            if ids.setdefault(token.id, text) != text:
+                raise SpecialTokenError(f"added tokens {ids[token.id]!r} and {text!r} both have id {token.id}")
+        self._ids  # noqa: B018 - finds duplicates now, not at first use
+
+    @cached_property
+    def _ids(self) -> dict[bytes, int]:
+        ids: dict[bytes, int] = {}
+        for token_id, token in enumerate(self.tokens):
+            if token and not self.is_added(token_id) and ids.setdefault(token, token_id) != token_id:
+                raise FormatError(f"token {token[:80]!r} has two ids, {ids[token]} and {token_id}; ids must be unique")
+        return ids
+
+    @cached_property
+    def _added_ids(self) -> frozenset[int]:
+        return frozenset(token.id for token in self.added_tokens.values())
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """Ids of the control tokens by their text."""
+        return {text: token.id for text, token in self.added_tokens.items() if token.special}
+
+    def is_added(self, token_id: int) -> bool:
+        """Whether an id belongs to an added token, special or not."""
+        return token_id in self._added_ids
+
+    def id_of(self, token: bytes) -> int:
+        """The id of an ordinary token; raises UnknownTokenError if there is none."""
+        try:
+            return self._ids[token]
+        except KeyError:
+            raise UnknownTokenError(f"token {token[:80]!r} is not in this vocabulary of {len(self)}") from None
+
+    def get(self, token: bytes) -> int | None:
+        """The id of an ordinary token, or None."""
+        return self._ids.get(token)
+
+    @cached_property
+    def merge_triples(self) -> list[tuple[int, int, int]]:
+        """Merges as ``(left, right, token)``; raises FormatError if one makes a token that is not there."""
+        triples = []
+        for rank, (left, right) in enumerate(self.merges):
+            joined = self.tokens[left] + self.tokens[right]
+            token = self._ids.get(joined)
+            if token is None:
+                raise FormatError(f"merge {rank} makes {joined[:80]!r}, which is not in the vocabulary")
+            triples.append((left, right, token))
+        return triples
+
+    def ordinary(self) -> list[bool]:
+        """For each id, whether it is a token of text rather than an added token or a gap."""
+        return [bool(token) and token_id not in self._added_ids for token_id, token in enumerate(self.tokens)]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, token_id: int) -> bytes:
+        if not 0 <= token_id < len(self.tokens):
+            raise UnknownTokenError(f"token id {token_id} is outside 0 to {len(self.tokens) - 1}")
+        return self.tokens[token_id]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocab) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((self.tokens, self.merges))
+
+    def _parts(self) -> tuple[object, ...]:
+        return self.tokens, self.merges, dict(self.added_tokens), self.whole_first, self.ranked
+
+    def __reduce__(self) -> tuple[type[Vocab], tuple[object, ...]]:
+        return Vocab, self._parts()
+
+
+def special_tokens_from(texts: Sequence[str], first_id: int = 0) -> dict[str, AddedToken]:
+    """Number special tokens from ``first_id``; raises SpecialTokenError for an empty or a repeated one."""
+    tokens: dict[str, AddedToken] = {}
+    for text in texts:
+        if not text:
+            raise SpecialTokenError("a special token is empty; every special token needs a text to be found by")
+        if text in tokens:
+            raise SpecialTokenError(f"special token {text!r} is given twice; each may appear once")
+        try:
+            text.encode()
+        except UnicodeEncodeError as err:
+            raise SpecialTokenError(f"special token {text!r} holds a lone surrogate and has no UTF-8") from err
+        tokens[text] = AddedToken(text, first_id + len(tokens), special=True)
+    return tokens
