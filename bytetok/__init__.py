@@ -1,7 +1,7 @@
 """bytetok: where text meets language models at the byte.
 
-Everything public is importable from here and loads when it is first used (PEP 562), so that ``import bytetok`` is quick and
-needs no more than the standard library.
+Everything public is importable from here and loads when it is first used (PEP 562), so that ``import bytetok`` is
+quick and needs no more than the standard library.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _HOME = {
     "train_bpe": "bytetok.training.bpe",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604 - all names are strings
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -34,5 +34,6 @@ def to_bytes(token: str) -> bytes:
         return bytes([BYTES[character] for character in token])
     except KeyError as err:
         raise FormatError(
-            f"token {token[:80]!r} holds {err.args[0]!r}, which is not one of the 256 characters of a byte-level vocabulary"
+            f"token {token[:80]!r} holds {err.args[0]!r}, which is not one of the 256 characters of a byte-level "
+            "vocabulary"
         ) from err

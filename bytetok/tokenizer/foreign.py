@@ -1,4 +1,4 @@
-"""Tokenizers that our engine does not own, run by the ``tokenizers`` package behind the methods of :class:`Tokenizer`."""
+"""Tokenizers that our engine does not own, run by ``tokenizers`` behind the methods of :class:`Tokenizer`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ForeignVocab:
 
 
 class ForeignTokenizer:
-    """A tokenizer.json that runs on the ``tokenizers`` package (extra ``hf``): WordPiece, Unigram, normalizers, and so on.
+    """A tokenizer.json that runs on the ``tokenizers`` package (extra ``hf``): WordPiece, Unigram, normalizers etc.
 
     Text that its normalizer changes does not round-trip; :meth:`decode_bytes` gives what the tokens spell.
     """
@@ -143,7 +143,7 @@ def _rebuild(path: Path, name: str, reason: str) -> ForeignTokenizer:
 
 
 def _spelled(token: str) -> bytes:
-    """The bytes of a SentencePiece or WordPiece token: ``▁`` is a space, ``<0x0A>`` a byte, ``##`` no more than a mark."""
+    """The bytes of a SentencePiece or WordPiece token: ``▁`` is a space, ``<0x0A>`` a byte, ``##`` only a mark."""
     if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
         try:
             return bytes([int(token[3:5], 16)])

@@ -13,8 +13,10 @@ from bytetok.tokenizer.bytelevel import to_bytes, to_characters
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.vocab import AddedToken, Vocab
 
+_FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
 
-class NotOurs(Exception):
+
+class NotOursError(Exception):
     """The file is sound as far as it was read, but describes a model that our engine does not run."""
 
 
@@ -33,21 +35,22 @@ def read_json(path: Path) -> dict[str, Any]:
 def read(path: Path) -> tuple[Vocab, SplitPattern]:
     """Read a byte-level BPE tokenizer.json.
 
-    Raises FormatError for a broken or contradictory file, and NotOurs for anything that is not plain byte-level BPE.
+    Raises FormatError for a broken or contradictory file, and NotOursError for anything that is not plain byte-level
+    BPE.
     """
     content = read_json(path)
     model = content.get("model")
     if not isinstance(model, dict):
         raise FormatError(f"{path}: no model; expected a Hugging Face tokenizer.json with a 'model' object")
     if model.get("type", "BPE" if "merges" in model else None) != "BPE":
-        raise NotOurs(f"model.type is {model.get('type')!r}")
+        raise NotOursError(f"model.type is {model.get('type')!r}")
     if content.get("normalizer") is not None:
-        raise NotOurs(f"normalizer is {_type_of(content['normalizer'])}")
+        raise NotOursError(f"normalizer is {_type_of(content['normalizer'])}")
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "unk_token"):
         if model.get(key):
-            raise NotOurs(f"model.{key} is {model[key]!r}")
+            raise NotOursError(f"model.{key} is {model[key]!r}")
     if model.get("byte_fallback"):
-        raise NotOurs("model.byte_fallback is true")
+        raise NotOursError("model.byte_fallback is true")
     pattern = SplitPattern.of(_stages(content.get("pre_tokenizer")))
     return _vocab(path, model, content.get("added_tokens") or []), pattern
 
@@ -64,20 +67,20 @@ def _stages(part: Any) -> list[str]:
         kind = step.get("type") if isinstance(step, dict) else None
         if kind == "ByteLevel" and position == len(parts) - 1:
             if step.get("add_prefix_space"):
-                raise NotOurs("pre_tokenizer.add_prefix_space is true")
+                raise NotOursError("pre_tokenizer.add_prefix_space is true")
             if step.get("use_regex", True):
                 stages += NAMED["gpt2"]
             return stages or list(NAMED["none"])
         if kind == "Split" and step.get("behavior") == "Isolated" and not step.get("invert"):
             regex = step.get("pattern", {}).get("Regex")
             if regex is None:
-                raise NotOurs("pre_tokenizer.pattern is a string, not a Regex")
+                raise NotOursError("pre_tokenizer.pattern is a string, not a Regex")
             stages.append(regex)
         elif kind == "Digits" and step.get("individual_digits"):
             stages += NAMED["digits"]
         else:
-            raise NotOurs(f"pre_tokenizer step {position} is {_type_of(step)}")
-    raise NotOurs("pre_tokenizer does not end in ByteLevel")
+            raise NotOursError(f"pre_tokenizer step {position} is {_type_of(step)}")
+    raise NotOursError("pre_tokenizer does not end in ByteLevel")
 
 
 def _vocab(path: Path, model: Mapping[str, Any], added: list[Any]) -> Vocab:
@@ -90,7 +93,7 @@ def _vocab(path: Path, model: Mapping[str, Any], added: list[Any]) -> Vocab:
             token = AddedToken(
                 text=entry["content"],
                 id=entry["id"],
-                **{flag: bool(entry.get(flag)) for flag in ("special", "single_word", "lstrip", "rstrip", "normalized")},
+                **{flag: bool(entry.get(flag)) for flag in _FLAGS},
             )
         except (KeyError, TypeError) as err:
             raise FormatError(f"{path}: added token {str(entry)[:80]} lacks a content or an id") from err
@@ -98,7 +101,9 @@ def _vocab(path: Path, model: Mapping[str, Any], added: list[Any]) -> Vocab:
         added_tokens[token.text] = token
     size = 1 + max([*entries.values(), *(token.id for token in added_tokens.values())], default=-1)
     if size > 2 * (len(entries) + len(added_tokens)) + 1024:
-        raise FormatError(f"{path}: ids go up to {size - 1} but there are only {len(entries)} tokens; is the file whole?")
+        raise FormatError(
+            f"{path}: ids go up to {size - 1} but there are only {len(entries)} tokens; is the file whole?"
+        )
     added_ids = {token.id for token in added_tokens.values()}
     tokens = [b""] * size
     strings: dict[str, int] = {}
@@ -116,7 +121,9 @@ def _vocab(path: Path, model: Mapping[str, Any], added: list[Any]) -> Vocab:
         left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
         for string in (left, right, left + right):
             if string not in strings:
-                raise FormatError(f"{path}: merge {rank}, {left!r} + {right!r}, needs {string!r}, which is not in vocab")
+                raise FormatError(
+                    f"{path}: merge {rank}, {left!r} + {right!r}, needs {string!r}, which is not in vocab"
+                )
         merges.append((strings[left], strings[right]))
     return Vocab(tuple(tokens), tuple(merges), added_tokens, whole_first=bool(model.get("ignore_merges")))
 

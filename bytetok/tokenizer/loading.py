@@ -42,7 +42,9 @@ def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
     found = references.find_reference(name)
     reference = found.reference
     if found.source.format == "tiktoken":
-        return load_ranks(found.path, name=reference.name, pattern=reference.pattern, special_tokens=reference.special_tokens)
+        return load_ranks(
+            found.path, name=reference.name, pattern=reference.pattern, special_tokens=reference.special_tokens
+        )
     if found.source.format == "huggingface":
         return _load_json(found.path, name=reference.name)
     raise FormatError(f"{found.path}: the format {found.source.format} cannot be loaded yet")
@@ -73,7 +75,7 @@ def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
 def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     try:
         vocab, pattern = json_format.read(path)
-    except json_format.NotOurs as err:
+    except json_format.NotOursError as err:
         return ForeignTokenizer(path, name=name, reason=str(err))
     return Tokenizer(vocab, pattern, name=name, provenance=_provenance(path.parent / "bytetok.json"))
 

@@ -32,11 +32,10 @@ class SplitPattern:
 
     stages: tuple[str, ...]
     name: str | None = None
-    _splitter: _core.Splitter = field(repr=False, compare=False, default=None)  # type: ignore[assignment]
+    _splitter: _core.Splitter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self._splitter is None:
-            object.__setattr__(self, "_splitter", _core.Splitter(list(self.stages)))
+        object.__setattr__(self, "_splitter", _core.Splitter(list(self.stages)))
 
     @classmethod
     def of(cls, pattern: str | Sequence[str] | SplitPattern) -> SplitPattern:
@@ -75,8 +74,8 @@ class SplitPattern:
     def split(self, text: str | bytes) -> list[bytes]:
         """Cut ``text`` into pretokens, as bytes.
 
-        Bytes that are not UTF-8 split as U+FFFD would and stay the bytes they are. Raises EncodingError for a ``str`` with
-        lone surrogates, and InvalidPatternError if a regex matches nothing or backtracks without end on this text.
+        Bytes that are not UTF-8 split as U+FFFD would and stay the bytes they are. Raises EncodingError for a ``str``
+        with lone surrogates, and InvalidPatternError if a regex matches nothing or backtracks without end on this text.
         """
         return self._splitter.split(text)
 

@@ -51,7 +51,9 @@ def vocab_of(ranks: Mapping[bytes, int], special_tokens: Mapping[str, int], plac
     added = {}
     for text, token_id in special_tokens.items():
         if tokens[token_id]:
-            raise FormatError(f"{place}: special token {text!r} has id {token_id}, which belongs to {tokens[token_id]!r}")
+            raise FormatError(
+                f"{place}: special token {text!r} has id {token_id}, which belongs to {tokens[token_id]!r}"
+            )
         tokens[token_id] = text.encode()
         added[text] = AddedToken(text, token_id, special=True)
     used = set(ranks.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -32,7 +33,12 @@ class Tokenizer:
     """
 
     def __init__(
-        self, vocab: Vocab, pattern: SplitPattern, *, name: str = "tokenizer", provenance: Mapping[str, Any] | None = None
+        self,
+        vocab: Vocab,
+        pattern: SplitPattern,
+        *,
+        name: str = "tokenizer",
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.vocab = vocab
         self.pattern = pattern
@@ -107,7 +113,10 @@ class Tokenizer:
         return self.vocab[token_id]
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that ids stand for, special tokens as their text. Raises UnknownTokenError with the place of a bad id."""
+        """The bytes that ids stand for, special tokens as their text.
+
+        Raises UnknownTokenError with the place of a bad id.
+        """
         tokens, size = self.vocab.tokens, len(self.vocab)
         parts = []
         for position, token_id in enumerate(ids):
@@ -123,7 +132,7 @@ class Tokenizer:
     def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
         """The byte offsets ``(start, end)`` of each token in ``decode_bytes(ids)``."""
         ends = np.cumsum([0, *(len(self.token_bytes(token_id)) for token_id in ids)]).tolist()
-        return list(zip(ends[:-1], ends[1:], strict=True))
+        return list(pairwise(ends))
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write tokenizer.json, tokenizer_config.json and bytetok.json (provenance) into a folder.

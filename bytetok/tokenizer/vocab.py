@@ -14,8 +14,8 @@ from bytetok.errors import FormatError, SpecialTokenError, UnknownTokenError
 class AddedToken:
     """A token that is found in the text before it is split, as in Hugging Face's added vocabulary.
 
-    ``special`` tokens are control tokens and never stand for text. ``single_word``: only where no word character touches
-    it. ``lstrip`` and ``rstrip``: it takes the white space beside it. ``normalized``: it is looked for after
+    ``special`` tokens are control tokens and never stand for text. ``single_word``: only where no word character
+    touches it. ``lstrip`` and ``rstrip``: it takes the white space beside it. ``normalized``: it is looked for after
     normalization.
     """
 
@@ -34,8 +34,8 @@ class Vocab:
 
     An id that no token has (a gap, as in o200k_base between its ranks and its special tokens) holds ``b""``.
     ``whole_first``: a pretoken that is a token as a whole is that token whatever the merges say (``ignore_merges`` in
-    tokenizer.json). ``ranked``: merges are ordered by the id of the token they make, as in a ``.tiktoken`` file, and all
-    merges that make the same token have the same rank.
+    tokenizer.json). ``ranked``: merges are ordered by the id of the token they make, as in a ``.tiktoken`` file, and
+    all merges that make the same token have the same rank.
 
     Raises FormatError for two ordinary tokens of the same bytes, and SpecialTokenError for clashing added tokens.
     """

@@ -1,9 +1,10 @@
 """Learns BPE vocabularies from pretoken counts.
 
-The algorithm is byte-pair encoding (Sennrich et al. 2016) over bytes: count adjacent pairs, merge the most frequent, repeat.
-Merges are those of Hugging Face's ``BpeTrainer`` for the same counts and alphabet: of two pairs with equal counts, the one with
-the smaller ``(left id, right id)`` is merged first, where special tokens are numbered first and then the alphabet in the order of
-GPT-2's characters. Two things differ on purpose: counts are 64-bit, and no merge ever makes the text of a special token.
+The algorithm is byte-pair encoding (Sennrich et al. 2016) over bytes: count adjacent pairs, merge the most frequent,
+repeat. Merges are those of Hugging Face's ``BpeTrainer`` for the same counts and alphabet: of two pairs with equal
+counts, the one with the smaller ``(left id, right id)`` is merged first, where special tokens are numbered first and
+then the alphabet in the order of GPT-2's characters. Two things differ on purpose: counts are 64-bit, and no merge ever
+makes the text of a special token.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def train_bpe(
     ``min_count``: pairs that occur less often are never merged, so a small corpus may give fewer tokens than asked for.
     ``max_token_length``: the longest token, in ``length_unit``; a character that a token holds only a part of counts
     whole. Hugging Face's option of that name is off by one and counts bytes: its N + 1 is our N bytes.
-    ``alphabet``: ``"bytes"`` is all 256, so that every text round-trips; ``"seen"`` is the bytes in the corpus; a number
-    keeps that many of the most frequent bytes and drops the rest from the corpus, as Hugging Face's ``limit_alphabet``.
+    ``alphabet``: ``"bytes"`` is all 256, so that every text round-trips; ``"seen"`` is the bytes in the corpus; a
+    number keeps that many of the most frequent bytes and drops the rest from the corpus, as Hugging Face's
+    ``limit_alphabet``.
 
     Raises TrainingError for empty counts and sizes that cannot be, SpecialTokenError for clashing special tokens.
     """
@@ -132,17 +134,21 @@ def continue_merges(
     length_unit: LengthUnit,
     progress: Progress | None,
 ) -> Tokenizer:
-    """Learn more merges over pretokens that the tokenizer's own merges have encoded; the result splits as ``counts`` do."""
+    """Learn more merges over pretokens that the tokenizer's own merges have encoded.
+
+    The result splits as ``counts`` do.
+    """
     _check(counts, vocab_size, min_count, max_token_length, length_unit)
     vocab = tokenizer.vocab
     if vocab.whole_first and not vocab.ranked:
         raise TrainingError(
-            "this vocabulary matches whole pretokens before merging (ignore_merges), so its merges alone do not say how "
-            "it encodes; extend it before adding domain tokens"
+            "this vocabulary matches whole pretokens before merging (ignore_merges), so its merges alone do not say "
+            "how it encodes; extend it before adding domain tokens"
         )
     if vocab_size < len(vocab):
         raise TrainingError(
-            f"vocab_size {vocab_size} is smaller than the {len(vocab)} tokens there are; to make a vocabulary smaller, prune it"
+            f"vocab_size {vocab_size} is smaller than the {len(vocab)} tokens there are; to make a vocabulary smaller, "
+            "prune it"
         )
     made, merges = _core.train_bpe(
         counts.core,

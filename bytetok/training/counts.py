@@ -1,7 +1,8 @@
 """Pretoken counts: the small, exact summary of a corpus that training needs.
 
-Counting is the pass over the text; everything after it works on counts. Counts are 64-bit, add exactly, and are stored as
-parquet in the order of their bytes, so that any split of the work over threads, machines or sessions gives the same file.
+Counting is the pass over the text; everything after it works on counts. Counts are 64-bit, add exactly, and are stored
+as parquet in the order of their bytes, so that any split of the work over threads, machines or sessions gives the same
+file.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class PretokenCounts:
     :meth:`from_dict`.
     """
 
-    def __init__(self, core: _core.Counts, pattern: SplitPattern, *, documents: int, bytes: int) -> None:
+    def __init__(self, core: _core.Counts, pattern: SplitPattern, *, documents: int, bytes: int) -> None:  # noqa: A002
         self._core = core
         self.pattern = pattern
         self.documents = documents
@@ -53,7 +54,8 @@ class PretokenCounts:
         for pretoken, count in counts.items():
             if not pretoken or not 0 < count < 1 << 64:
                 raise TrainingError(
-                    f"pretoken {pretoken[:80]!r} has count {count}; pretokens are not empty and counts are 1 to 2^64 - 1"
+                    f"pretoken {pretoken[:80]!r} has count {count}; pretokens are not empty and counts are 1 to "
+                    "2^64 - 1"
                 )
         core = _core.Counts()
         ends = np.cumsum([len(pretoken) for pretoken in counts], dtype=np.uint64)
@@ -154,8 +156,8 @@ def count_pretokens(
 
     Text files are read in pieces, so a document of any size takes constant memory with every named pattern but
     ``"none"``. ``memory`` (bytes, or a string such as ``"512MB"``) bounds the tables while counting: what does not fit
-    goes to disk and is merged. The result is held in memory whole; :func:`count_to_parquet` never holds it. ``progress``
-    hears the number of bytes read.
+    goes to disk and is merged. The result is held in memory whole; :func:`count_to_parquet` never holds it.
+    ``progress`` hears the number of bytes read.
 
     Raises InvalidPatternError, CorpusError, EncodingError and, past 2^64, TrainingError.
     """
@@ -188,7 +190,10 @@ def count_to_parquet(
 
 
 def merge_to_parquet(paths: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> counts_file.Header:
-    """Add count files into one; the same bytes as counting all their text at once. Raises as :meth:`PretokenCounts.load`."""
+    """Add count files into one; the same bytes as counting all their text at once.
+
+    Raises as :meth:`PretokenCounts.load`.
+    """
     counts = PretokenCounts.load(paths)
     counts.save(path)
     return counts_file.Header(counts.pattern, counts.documents, counts.bytes)
@@ -227,7 +232,8 @@ def _is_strict(texts: object) -> bool:
 def _feed(counter: _core.Counter, texts: Texts | Iterable[str | bytes], progress: Progress | None) -> None:
     if isinstance(texts, (str, bytes)):
         raise CorpusError(
-            f"expected an iterable of documents, got one {type(texts).__name__}; pass [text], or read_texts(path) for a file"
+            f"expected an iterable of documents, got one {type(texts).__name__}; pass [text], or read_texts(path) for "
+            "a file"
         )
     if not isinstance(texts, Texts):
         _feed_documents(counter, texts, progress)
@@ -238,8 +244,12 @@ def _feed(counter: _core.Counter, texts: Texts | Iterable[str | bytes], progress
         return
     done = 0
     for file in files:
-        counter.add_file(file, None if progress is None else lambda read, before=done: progress(before + read))
+        counter.add_file(file, None if progress is None else _after(done, progress))
         done = counter.bytes
+
+
+def _after(before: int, progress: Progress) -> Progress:
+    return lambda read: progress(before + read)
 
 
 def _feed_documents(counter: _core.Counter, texts: Iterable[str | bytes], progress: Progress | None) -> None:

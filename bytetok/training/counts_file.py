@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def _open(path: str | os.PathLike[str]) -> Any:
 
 def is_counts(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a parquet file of pretoken counts, as against one of texts."""
-    if not os.fspath(path).endswith(".parquet") or not os.path.isfile(path):
+    if not os.fspath(path).endswith(".parquet") or not Path(path).is_file():
         return False
     with _open(path) as file:
         return _KEY in (file.schema_arrow.metadata or {})
@@ -89,8 +90,8 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         content = json.loads(described)
         if content["unicode"] != UNICODE_VERSION:
             raise VocabMismatchError(
-                f"{os.fspath(path)}: counted with the tables of Unicode {content['unicode']}, this is {UNICODE_VERSION}; "
-                "count it again"
+                f"{os.fspath(path)}: counted with the tables of Unicode {content['unicode']}, this is "
+                f"{UNICODE_VERSION}; count it again"
             )
         return Header(SplitPattern.of(tuple(content["stages"])), int(content["documents"]), int(content["bytes"]))
     except (KeyError, TypeError, json.JSONDecodeError) as err:
