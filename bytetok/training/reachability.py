@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from bytetok.training.metrics import Document, TokenizerLike, control_ids, encode_each, text_ids
 
-_NEIGHBORS = ("", " ", "a", ".", "\n")
+# Beside common neighbors that a token may need ("s" for the contractions of GPT patterns) a letter and a symbol so rare
+# that no merge takes them: they shape the pretoken and leave the token alone.
+_BEFORE = ("", " ", "a", ".", "\n", "ꙮ", "¤")
+_AFTER = ("", " ", "s", ".", "\n", "ꙮ", "¤")
 _CONTEXTS = (
-    *((before, after) for before, after in itertools.product(_NEIGHBORS, _NEIGHBORS) if before or after),
+    *(pair for pair in itertools.product(_BEFORE, _AFTER) if pair != ("", "")),
     *(("A", ""), ("", "A"), ("0", ""), ("", "0")),
 )
 _MAX_COMPLETIONS = 256
@@ -51,8 +54,8 @@ def find_unreachable(tokenizer: TokenizerLike, *, seen: Iterable[int] = (), thre
     are encoded as text, others as bytes. For BPE without a split pattern this is exact. A split pattern may need
     neighbors, so each token that fails alone is tried again
 
-    * valid UTF-8: between each pair out of nothing, a space, a letter, a full stop and a newline, and with a capital
-      letter or a digit before or after (28 contexts);
+    * valid UTF-8: between each pair out of nothing, a space, a common and a rare letter, a full stop, a rare symbol and
+      a newline, and with a capital letter or a digit before or after (52 contexts);
     * not UTF-8: with its first and last partial characters completed in up to 256 ways.
 
     It is *unreachable* if its id appears in none of these encodings, nor in ``seen``. That is a finding by trial: a

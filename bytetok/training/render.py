@@ -24,7 +24,7 @@ COLORS: tuple[str, ...] = ("#f5c26b", "#8cc8f0", "#f4ec8c", "#e0a8c8")
 _DARK_COLORS = ("#7a4b00", "#0b4f7d", "#5c5600", "#7a2f5c")
 
 _VISIBLE = {" ": "·", "\t": "→", "\n": "↵\n", "\r": "⟨CR⟩"}
-_JOINERS = "\u200c\u200d"  # parts of words and emoji in many scripts: leave them working
+_JOINERS = "\u200c\u200d"  # within a token they shape words and emoji; at its start they join nothing and must be seen
 
 
 def token_pieces(tokenizer: TokenizerLike, text: Document) -> list[tuple[int, bytes]]:
@@ -41,13 +41,15 @@ def visible(token: bytes) -> str:
 
 def _visible_parts(token: bytes) -> Iterator[tuple[str, bool]]:
     """Yield (shown text, whether it stands for something else) for each character or partial byte."""
-    for char in token.decode("utf-8", errors="surrogateescape"):
+    for index, char in enumerate(token.decode("utf-8", errors="surrogateescape")):
         code = ord(char)
         if 0xDC80 <= code <= 0xDCFF:  # surrogateescape: byte 0x80..0xFF that is no part of a whole character
             yield f"⟨{code - 0xDC00:02X}⟩", True
         elif char in _VISIBLE:
             yield _VISIBLE[char], True
-        elif unicodedata.category(char) in ("Cc", "Cf", "Zs", "Zl", "Zp") and char not in _JOINERS:
+        elif char in _JOINERS and index > 0:
+            yield char, False
+        elif unicodedata.category(char) in ("Cc", "Cf", "Zs", "Zl", "Zp"):
             yield f"⟨U+{code:04X}⟩", True
         else:
             yield char, False

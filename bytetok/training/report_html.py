@@ -17,9 +17,9 @@ _LISTED = 400  # unreachable tokens shown a tokenizer; the counts are always who
 
 _CSS = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1c1e21;--muted:#5b626b;--line:#dcdfe4;--panel:#f6f7f9;--best:#e3f1ea;
---s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b0578d;--s4:#c98a00;--s5:#3f9bd1;--s6:#6b7280;--heat:0,114,178}
+--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b0578d;--s4:#c98a00;--s5:#3f9bd1;--s6:#7d8590;--s7:#1c1e21;--heat:0,114,178}
 @media (prefers-color-scheme:dark){:root{--bg:#15171a;--fg:#e6e8eb;--muted:#9aa2ad;--line:#343941;--panel:#1d2024;
---best:#173529;--s0:#4aa8e0;--s1:#f08030;--s2:#2dc597;--s3:#e08fbe;--s4:#f0b429;--s5:#8fd0f5;--s6:#a3abb7;
+--best:#173529;--s0:#4aa8e0;--s1:#f08030;--s2:#2dc597;--s3:#e08fbe;--s4:#f0b429;--s5:#8fd0f5;--s6:#8a929e;--s7:#f2f3f5;
 --heat:74,168,224}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:76rem;padding:1.5rem 1.25rem 4rem;background:var(--bg);color:var(--fg);
@@ -63,7 +63,7 @@ _DEFINITIONS = (
     ("used", "Share of the vocabulary without control tokens that occurs in this corpus; grows with the corpus."),
     (
         "unreachable",
-        "Tokens that do not encode to themselves alone, nor appear in 28 contexts of neighboring characters (tokens "
+        "Tokens that do not encode to themselves alone, nor appear in 52 contexts of neighboring characters (tokens "
         "that are not UTF-8: with their partial characters completed), nor in this corpus. Found by trial.",
     ),
     (

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bytetok.training.report import EvaluationReport
 
 # Okabe and Ito's palette without its yellow, which is too faint on white; markers tell points apart without color.
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5f6670")
-_MARKERS = "osD^vPX"
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d8590", "#111111")
+_MARKERS = "osD^vPX*"
 
 
 def report_figure(report: EvaluationReport) -> Figure:
@@ -109,7 +109,7 @@ def _ocr(axes: Any, report: EvaluationReport) -> None:
     axes.set_xlim(0, right * 1.55)  # room for the names
     axes.set_ylim(0, top)
     axes.axhline(1.0, color="#5f6670", linestyle="--", linewidth=1)
-    heights = spread([ocr.changed_per_error for _, _, ocr in points], top * 0.055, 0.0, top)
+    heights = spread([ocr.changed_per_error for _, _, ocr in points], top * 0.055, 0.0, top * 0.96)
     for (index, name, ocr), height in zip(points, heights, strict=True):
         point = (ocr.tokens_per_line, ocr.changed_per_error)
         axes.plot(*point, marker=_MARKERS[index % len(_MARKERS)], color=_color(index), markersize=8)

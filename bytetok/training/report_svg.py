@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LAST_BIN = 16
 """Tokens of this length in bytes or more share the last bin of a length histogram."""
-NUM_COLORS = 7
+NUM_COLORS = 8
 
 
 def length_bins(lengths: Mapping[int, int]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -132,9 +133,11 @@ def _matrix_tables(
 ) -> list[Table]:
     """One column a tokenizer; as many tables as 100 columns need."""
     width = max((len(cell) for _, cells in rows for cell in cells), default=1)
-    column = max(min(12, max(len(row.name) for row in report.rows)), width)
+    column = max(min(9, max(len(row.name) for row in report.rows)), width)
     label = min(_LABEL_WIDTH, max(len(name) for name, _ in rows))
-    per_table = max(1, (WIDTH - label - 1) // (column + 1))
+    most = max(1, (WIDTH - label - 2) // (column + 2))
+    # Spread evenly: seven columns and then one would read worse than four and four.
+    per_table = math.ceil(len(report.rows) / math.ceil(len(report.rows) / most))
     tables = []
     for start in range(0, len(report.rows), per_table):
         part = slice(start, start + per_table)
@@ -160,7 +163,7 @@ def parity_tables(report: EvaluationReport) -> list[Table]:
     if not languages:
         return []
     rows = [(language, [number(row.parity[language].premium) for row in report.rows]) for language in languages]
-    title = f"Parity: tokens of the same text, relative to {report.reference_language!r}"
+    title = f"Tokens of the same text, relative to {report.reference_language!r}"
     return _matrix_tables(title, report, rows, first="language")
 
 

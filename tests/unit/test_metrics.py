@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from fake_tokenizer import FakeTokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bytetok.errors import CorpusError, EncodingError, TrainingError
+from bytetok.errors import CorpusError, EncodingError, FormatError, TrainingError
+from bytetok.tokenizer import Tokenizer
 from bytetok.training.metrics import (
     DOMAIN_TERMS,
     FINANCIAL_TERMS,
@@ -19,6 +22,7 @@ from bytetok.training.metrics import (
     TextSize,
     batches,
     control_ids,
+    encode_each,
     encode_texts,
     fewer,
     length_distribution,
@@ -195,7 +199,50 @@ def test_term_counts() -> None:
     assert term_counts(tokenizer, ["res judicata", "EBITDA", ""]) == {"res judicata": 2, "EBITDA": 6, "": 0}
 
 
+class Ascii(FakeTokenizer):
+    """Its alphabet lacks every byte above 0x7F."""
+
+    def encode(self, text: str | bytes, *, special: str) -> list[int]:
+        data = text.encode() if isinstance(text, str) else text
+        if not data.isascii():
+            raise FormatError("a byte that the vocabulary lacks")
+        return super().encode(data, special=special)
+
+
+def test_terms_outside_the_alphabet_have_no_count() -> None:
+    assert term_counts(Ascii(), ["ab", "§ 1", "c", "é"]) == {"ab": 2, "§ 1": None, "c": 1, "é": None}
+    assert encode_each(Ascii(), []) == []
+    with pytest.raises(FormatError):  # a corpus that cannot be encoded is an error
+        measure_usage(Ascii(), ["é"])
+
+
 def test_the_built_in_terms_are_those_of_the_paper() -> None:
     assert len(LEGAL_TERMS) == len(FINANCIAL_TERMS) == 10
     assert set(DOMAIN_TERMS) == {"legal", "financial"}
     assert "Fed. R. Civ. P. 12(b)(6)" in LEGAL_TERMS
+
+
+# Column of the paper's figures/domain_term_counts.csv -> tokenizer file
+PUBLISHED = {
+    "kl3m-001-32k": "kl3m-001-32k.json",
+    "kl3m-003-64k": "kl3m-003-64k-rebuilt.json",
+    "kl3m-004-char-4k-cased": "kl3m-004-char-4k-cased.json",
+    "kl3m-004-char-8k-cased": "kl3m-004-char-8k-cased.json",
+    "kl3m-004-char-16k-cased": "kl3m-004-char-16k-cased.json",
+}
+
+
+@pytest.mark.parametrize(("column", "file"), PUBLISHED.items())
+def test_term_counts_are_those_the_paper_prints(shared_data: Path, column: str, file: str) -> None:
+    with (shared_data / "kl3m/figures/domain_term_counts.csv").open(encoding="utf-8", newline="") as handle:
+        printed = {row["Term"]: int(row[column]) for row in csv.DictReader(handle)}
+    tokenizer = Tokenizer.load(shared_data / "kl3m" / file)
+    assert term_counts(tokenizer, [*LEGAL_TERMS, *FINANCIAL_TERMS]) == printed
+
+
+def test_nothing_of_a_tokenizer_of_ours_is_lost(shared_data: Path) -> None:
+    tokenizer = Tokenizer.load(shared_data / "kl3m" / "kl3m-003-64k-rebuilt.json")
+    text = (shared_data / "sec-filings" / "Oracle.10-Q.txt").read_bytes()[:100_000]
+    usage = measure_usage(tokenizer, [text, b"\xff\x00\r", ""], threads=2)
+    assert usage.round_trip.exact
+    assert usage.tokens == sum(len(tokenizer.encode(doc, special="text")) for doc in (text, b"\xff\x00\r"))

@@ -38,6 +38,7 @@ def test_pieces_join_to_the_text_without_template_tokens() -> None:
         ("\u202eabc".encode(), "⟨U+202E⟩abc"),
         ("\u00a0".encode(), "⟨U+00A0⟩"),
         ("क\u200dष".encode(), "क\u200dष"),
+        ("\u200d".encode(), "⟨U+200D⟩"),
         (b"\xed\xa0\x80", "⟨ED⟩⟨A0⟩⟨80⟩"),
         (b"", ""),
     ],

@@ -15,7 +15,7 @@ import pytest
 from fake_tokenizer import FakeTokenizer
 from rich.console import Console
 
-from bytetok.errors import BytetokError, CorpusError, EncodingError, MissingDependencyError, TrainingError
+from bytetok.errors import BytetokError, CorpusError, EncodingError, FormatError, MissingDependencyError, TrainingError
 from bytetok.training.corpus import Texts
 from bytetok.training.report import EvaluationReport, evaluate
 from bytetok.training.report_svg import length_bins, nice_ticks, spread
@@ -120,6 +120,39 @@ def test_documents_are_read_once_and_bounded(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("of appeals", encoding="utf-8")
     assert compare(on=tmp_path).size.documents == 2
     assert compare(on=[tmp_path / "a.txt"]).size.bytes == 9
+
+
+def test_tokenizers_are_loaded_by_path(shared_data: Path) -> None:
+    path = shared_data / "kl3m" / "kl3m-003-64k-rebuilt.json"
+    report = evaluate([str(path), FakeTokenizer(name="bytes")], on=iter(DOCUMENTS), baseline=path)
+    assert report.baseline == report.rows[0].name
+    assert report.rows[0].tokens < report["bytes"].tokens
+    # KL3M's runs of white space are added tokens, which get in before "\n  " and its like.
+    unreachable = {report.rows[0].token_bytes[i] for i in report.rows[0].unreachable_ids}
+    assert b"\n  " in unreachable
+    assert b" the" not in unreachable
+    with pytest.raises(BytetokError):
+        evaluate("no-such-tokenizer", on=iter(DOCUMENTS))
+
+
+def test_a_limited_alphabet_leaves_gaps_not_errors() -> None:
+    class Ascii(FakeTokenizer):
+        def encode(self, text: str | bytes, *, special: str) -> list[int]:
+            data = text.encode() if isinstance(text, str) else text
+            if not data.isascii():
+                raise FormatError("a byte that the vocabulary lacks")
+            return super().encode(data, special=special)
+
+    report = evaluate([Ascii(), FakeTokenizer()], on=iter(DOCUMENTS))
+    row = report.rows[0]
+    assert row.terms["legal"]["42 U.S.C. § 1983"] is None
+    assert row.mean_tokens("legal") is None
+    assert row.mean_tokens("financial") is not None
+    assert row.parity["ru"].premium is None
+    assert row.parity["nl"].premium is not None
+    assert "</html>" in report.to_html()
+    assert json.loads(report.to_json())["tokenizers"][0]["parity"]["ru"]["tokens"] is None
+    assert str(report)
 
 
 def test_progress_is_told_every_byte() -> None:
