@@ -128,7 +128,7 @@ def naive_train_bpe(
     vocab_size: int,
     special_tokens: Sequence[str] = (),
     alphabet: str | int = "bytes",
-    min_count: int = 0,
+    min_count: int = 1,
     max_token_length: int | None = None,
     length_unit: str = "bytes",
 ) -> tuple[list[bytes], list[tuple[int, int]]]:
@@ -139,7 +139,7 @@ def naive_train_bpe(
     * A pair's count is the number of places where it stands, overlaps included: ``aaa`` holds ``(a, a)`` twice, though
       merging it, left to right, leaves ``aa a``.
     * The pair with the highest count is merged; at a tie, the one with the smaller left id, then the smaller right id.
-    * Training ends when the vocabulary is full, or when no pair is left whose count is at least ``min_count`` (and 1).
+    * Training ends when the vocabulary is full, or when no pair is left whose count is at least ``min_count``.
     * A pair that would give a token longer than ``max_token_length`` is never merged. Hugging Face checks a strict
       ``<``, and never checks the pairs of the alphabet: N bytes here are its N + 1, for N >= 2.
     * A pair that would spell a special token is never merged. Hugging Face merges it into the special token's id, so
@@ -170,7 +170,7 @@ def naive_train_bpe(
         if not candidates:
             break
         negative_count, best = min(candidates)
-        if -negative_count < max(min_count, 1):
+        if -negative_count < min_count:
             break
         merges.append(best)
         words = [(_merge_all(ids, best, len(tokens)), count) for ids, count in words]

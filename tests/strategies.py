@@ -68,8 +68,8 @@ def _over(letters: bytes, most: int) -> st.SearchStrategy[bytes]:
 
 
 def counts(max_size: int = 12, max_count: int = 4) -> st.SearchStrategy[dict[bytes, int]]:
-    """Pretoken counts; small ones by default, because ties come from small counts."""
-    return st.dictionaries(pretokens(), st.integers(1, max_count), max_size=max_size)
+    """Pretoken counts, never empty; small ones by default, because ties come from small counts."""
+    return st.dictionaries(pretokens(), st.integers(1, max_count), min_size=1, max_size=max_size)
 
 
 def special_tokens() -> st.SearchStrategy[list[str]]:

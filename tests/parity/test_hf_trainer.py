@@ -50,7 +50,7 @@ def hf_train(
     vocab_size: int,
     special_tokens: Sequence[str] = (),
     alphabet: str | int = "bytes",
-    min_count: int = 0,
+    min_count: int = 1,
     max_token_length: int | None = None,
 ) -> Trained:
     """Trains with Hugging Face, on texts (with a pattern) or on words in GPT-2's spelling (without one)."""
@@ -106,7 +106,7 @@ OPTIONS = st.fixed_dictionaries(
         "special_tokens": special_tokens(),
         "alphabet": st.sampled_from(["bytes", "seen"]),
     },
-    optional={"min_count": st.integers(0, 4), "max_token_length": st.integers(2, 6)},
+    optional={"min_count": st.integers(1, 4), "max_token_length": st.integers(2, 6)},
 )
 
 
@@ -137,7 +137,7 @@ def test_the_oracle_learns_what_hugging_face_learns(word_counts: dict[bytes, int
 @example({b"aaa": 1, b"aaaa": 1}, {"new_tokens": 9, "special_tokens": [], "alphabet": "seen"})
 def test_counts_give_the_merges_of_hugging_face(word_counts: dict[bytes, int], options: dict[str, object]) -> None:
     asked = request(word_counts, options)
-    tokenizer = bt.train_bpe(bt.PretokenCounts.from_dict(word_counts, pattern="none"), **{"min_count": 0, **asked})
+    tokenizer = bt.train_bpe(bt.PretokenCounts.from_dict(word_counts, pattern="none"), **{"min_count": 1, **asked})
     assert ours(tokenizer) == hf_train(repeated(word_counts), pattern=None, **asked)  # type: ignore[arg-type]
 
 
@@ -162,12 +162,12 @@ def test_a_limited_alphabet_drops_the_rare_bytes(limit: int) -> None:
     asked = request(word_counts, {"new_tokens": 12, "special_tokens": ["<s>"], "alphabet": limit})
     theirs = hf_train(repeated(word_counts), pattern=None, **asked)  # type: ignore[arg-type]
     assert naive(word_counts, **asked) == theirs
-    assert ours(bt.train_bpe(bt.PretokenCounts.from_dict(word_counts, pattern="none"), min_count=0, **asked)) == theirs
+    assert ours(bt.train_bpe(bt.PretokenCounts.from_dict(word_counts, pattern="none"), min_count=1, **asked)) == theirs
 
 
 def test_a_merge_never_spells_a_special_token() -> None:
     word_counts = {b"ab": 5, b"abc": 3, b"bc": 1}
-    asked = {"vocab_size": 12, "special_tokens": ["ab"], "alphabet": "seen", "min_count": 0}
+    asked = {"vocab_size": 12, "special_tokens": ["ab"], "alphabet": "seen", "min_count": 1}
     theirs = hf_train(repeated(word_counts), pattern=None, **asked)  # type: ignore[arg-type]
     assert theirs.merges[0] == (1, 2), "Hugging Face merges a and b, into the id of the special token"
     assert theirs.tokens.count(b"ab") == 1
@@ -182,7 +182,7 @@ def test_hugging_face_loses_a_pair_past_2_31_and_we_do_not() -> None:
     # 10,000 pairs a word, so few enough words make the count pass 2^31 in a trainer that takes no counts.
     word, times = b"a" * 10_001, 214_749
     corpus = itertools.chain(itertools.repeat(to_characters(word), times), ["bc"] * 10)
-    asked = {"vocab_size": 5, "alphabet": "seen", "min_count": 0}
+    asked = {"vocab_size": 5, "alphabet": "seen", "min_count": 1}
     theirs = hf_train(corpus, pattern=None, **asked)  # type: ignore[arg-type]
     assert theirs.merges == [(1, 2)], "Hugging Face counts in more than 31 bits by now: say so in the documentation"
     word_counts = {word: times, b"bc": 10}
@@ -242,7 +242,7 @@ def test_texts_give_the_merges_of_hugging_face(corpus: list[str], name: str) -> 
 @pytest.mark.parametrize(
     "options",
     [
-        {"min_count": 0, "vocab_size": 100_000},  # until no pair is left: every tie is decided
+        {"min_count": 1, "vocab_size": 100_000},  # until no pair is left: every tie is decided
         {"min_count": 7, "vocab_size": 100_000},
         {"min_count": 1, "vocab_size": 1_500, "max_token_length": 3},
         {"min_count": 2, "vocab_size": 1_500, "max_token_length": 8},

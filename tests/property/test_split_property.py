@@ -67,6 +67,24 @@ def test_a_users_regex_splits_as_python_does(pattern: str | Sequence[str], text:
     assert compiled.split(text) == expected(text, compiled)
 
 
+@pytest.mark.parametrize("pattern", [r"\w", r"\d", r"\s", r"\p{L}", r"\p{Han}", r"\p{Alphabetic}", r"(?i:[ks])"])
+def test_a_users_classes_are_those_of_unicode(pattern: str) -> None:
+    compiled, oracle = SplitPattern.of(pattern), regex.compile(pattern)
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    # A control that is in none of the classes stands between the characters.
+    pieces = compiled.split("\x00".join(["", *characters, ""]))
+    matched = {piece.decode() for piece in pieces if b"\x00" not in piece}
+    assert matched == {character for character in characters if oracle.fullmatch(character)}
+
+
+def test_where_a_users_regex_is_not_pythons() -> None:
+    # The engine is Rust's: these mean the same in Python's syntax and match something else.
+    assert SplitPattern.of(r"a$").split("ba\n") == [b"ba\n"], "$ is the end of the text, never before a last newline"
+    assert SplitPattern.of(r"[[:alpha:]]").split("éa") == ["é".encode(), b"a"], "POSIX classes are of ASCII"
+    assert SplitPattern.of(r"[[:alpha:]]").split("éé") == ["éé".encode()]
+    assert SplitPattern.of(r"[\p{L}--[a-z]]").split("aA") == [b"a", b"A"], "sets can be subtracted"
+
+
 @pytest.mark.parametrize("name", ["gpt2", "cl100k", "o200k", "deepseek-v3"])
 def test_every_character_has_its_class(name: str) -> None:
     pattern = SplitPattern.of(name)
