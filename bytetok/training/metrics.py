@@ -1,8 +1,7 @@
 """What a tokenizer costs on given text: definitions, and pure functions of (tokenizer, documents).
 
 Every figure rests on raw counts that can be added: :class:`TextSize` says how much text there is, :class:`Usage` how
-often each token id occurred in it. Special (control) tokens are never counted: text is encoded with ``special="text"``,
-and what a template puts around a text (BOS, ``[CLS]``, ...) is taken off again, see :func:`encode_texts`.
+often each token id occurred in it. Special (control) tokens are never counted, see :mod:`bytetok.training.encoding`.
 
 A comparison is "x % fewer" = ``1 - a / b``, see :func:`fewer`; the raw counts belong beside it.
 """
@@ -14,17 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-from bytetok.errors import BytetokError, CorpusError, EncodingError, TrainingError
+from bytetok.errors import CorpusError, EncodingError, TrainingError
+from bytetok.training.encoding import Document, TokenizerLike, encode_each, encode_texts, text_ids
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Counts = NDArray[np.int64]
-
-Document = str | bytes
 
 LEGAL_TERMS: tuple[str, ...] = (
     "11 U.S.C. § 362(a)",
@@ -58,55 +56,8 @@ DOMAIN_TERMS: Mapping[str, tuple[str, ...]] = MappingProxyType({"legal": LEGAL_T
 
 _BATCH_BYTES = 4 << 20  # enough text for every thread, little enough that the id lists stay below ~50 MB
 _BATCH_DOCUMENTS = 1024
-
-
-class VocabLike(Protocol):
-    """The part of a ``Vocab`` that evaluation reads."""
-
-    @property
-    def tokens(self) -> Sequence[bytes]:
-        """Token bytes by id; ``b""`` for an id that holds no token."""
-
-    @property
-    def special_tokens(self) -> Mapping[str, int]:
-        """Control tokens: text -> id."""
-
-    @property
-    def added_tokens(self) -> Mapping[str, Any]:
-        """Tokens matched before splitting: text -> an object with ``id`` and ``special``."""
-
-
-class TokenizerLike(Protocol):
-    """The part of a ``Tokenizer`` that evaluation calls; any object with these methods can be evaluated."""
-
-    @property
-    def name(self) -> str:
-        """A short name for tables."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of token ids, control tokens included."""
-
-    @property
-    def vocab(self) -> VocabLike:
-        """Token bytes and special tokens."""
-
-    def encode(self, text: Document, *, special: Literal["text"]) -> list[int]:
-        """Token ids of one text."""
-
-    def encode_batch(
-        self, docs: Sequence[Document], *, threads: int | None, special: Literal["text"]
-    ) -> Sequence[Sequence[int]]:
-        """Token ids of each text."""
-
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
-        """The bytes that the ids spell."""
-
-    def spans(self, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
-        """Each token's (start, end) in ``decode_bytes(ids)``, in bytes."""
-
-    def token_bytes(self, token_id: int, /) -> bytes:
-        """The bytes of one token."""
+_LARGE = 16 << 20  # a document of this many characters or bytes is encoded alone, to an array
+_DECODED = 1 << 20  # tokens decoded at a time
 
 
 def fewer(count: float, baseline: float) -> float | None:
@@ -154,7 +105,18 @@ def text_size(document: Document) -> TextSize:
 
 def _size(document: Document, index: int | None = None) -> TextSize:
     text = document if isinstance(document, str) else document.decode("utf-8", errors="replace")
-    return TextSize(1, len(_utf8(document, index)), len(text), len(text.split()))
+    return TextSize(1, len(_utf8(document, index)), len(text), _num_words(text))
+
+
+def _num_words(text: str, step: int = 1 << 20) -> int:
+    """``len(text.split())`` without the list, which takes ten times the memory of the text."""
+    words = 0
+    inside = False  # the piece before ended within a word, which goes on here and is counted already
+    for start in range(0, len(text), step):
+        piece = text[start : start + step]
+        words += len(piece.split()) - (inside and not piece[0].isspace())
+        inside = not piece[-1].isspace()
+    return words
 
 
 def _utf8(document: Document, index: int | None = None) -> bytes:
@@ -199,67 +161,6 @@ def batches(
             break
     if batch:
         yield batch, size
-
-
-# ----------------------------------------------------------------------------------------------------------- encoding
-
-
-def control_ids(tokenizer: TokenizerLike) -> frozenset[int]:
-    """Ids of special (control) tokens: those that text never turns into."""
-    vocab = tokenizer.vocab
-    added = (token.id for token in vocab.added_tokens.values() if token.special)
-    return frozenset(vocab.special_tokens.values()) | frozenset(added)
-
-
-def text_ids(tokenizer: TokenizerLike) -> Counts:
-    """Ids that text can turn into, ascending: all but control tokens and ids that hold no bytes."""
-    import numpy as np
-
-    control = control_ids(tokenizer)
-    ids = [i for i, token in enumerate(tokenizer.vocab.tokens) if token and i not in control]
-    return np.array(ids, dtype=np.int64)
-
-
-def encode_texts(
-    tokenizer: TokenizerLike, texts: Sequence[Document], *, threads: int | None = 1
-) -> list[Sequence[int]]:
-    """Token ids of each text, special-token text encoded as ordinary text, and without template tokens.
-
-    Some tokenizers put tokens around every text (BOS, ``[CLS]`` ... ``[SEP]``). Counting them would charge each of
-    twenty short terms one or two tokens that it does not have, so whatever ``encode("")`` gives is taken off both ends.
-    """
-    ids = tokenizer.encode_batch(list(texts), threads=threads, special="text")
-    template = list(tokenizer.encode("", special="text"))
-    if not template:
-        return list(ids)
-    return [_without_template(list(one), template) for one in ids]
-
-
-def encode_each(
-    tokenizer: TokenizerLike, texts: Sequence[Document], *, threads: int | None = 1
-) -> list[Sequence[int] | None]:
-    """As :func:`encode_texts`, with ``None`` for a text that the tokenizer refuses.
-
-    A vocabulary trained on a limited alphabet lacks some bytes, and some tokenizers take no bytes at all. That is for
-    the texts that we make up; a corpus that cannot be encoded is an error.
-    """
-    try:
-        return list(encode_texts(tokenizer, texts, threads=threads))
-    except (BytetokError, UnicodeError, TypeError):
-        if len(texts) == 1:
-            return [None]
-    middle = len(texts) // 2
-    return encode_each(tokenizer, texts[:middle], threads=threads) + encode_each(
-        tokenizer, texts[middle:], threads=threads
-    )
-
-
-def _without_template(ids: list[int], template: list[int]) -> list[int]:
-    for head in range(len(template), -1, -1):
-        tail = len(template) - head
-        if len(ids) >= len(template) and ids[:head] == template[:head] and ids[len(ids) - tail :] == template[head:]:
-            return ids[head : len(ids) - tail]
-    return ids
 
 
 # -------------------------------------------------------------------------------------------------------------- usage
@@ -375,21 +276,50 @@ def usage_of_batch(
     """Usage on documents that fit in memory, whose ``size`` is known (see :func:`batches`)."""
     import numpy as np
 
-    encoded = encode_texts(tokenizer, batch, threads=threads)
-    # One bincount a batch: a document is often shorter than the vocabulary is large.
-    flat = np.concatenate([np.zeros(0, np.int64), *(np.asarray(ids, np.int64) for ids in encoded)])
-    counts = np.bincount(flat, minlength=_num_ids(tokenizer)).astype(np.int64)
+    encoded = iter(encode_texts(tokenizer, [doc for doc in batch if len(doc) < _LARGE], threads=threads))
+    flat = [np.zeros(0, np.int64)]
+    counts = np.zeros(_num_ids(tokenizer), np.int64)
     failures = 0
     first: RoundTripFailure | None = None
-    for index, (document, ids) in enumerate(zip(batch, encoded, strict=True)):
-        data = _utf8(document)
-        back = tokenizer.decode_bytes(ids)
-        if back != data:
-            failures += 1
-            if first is None:
-                byte = _first_difference(data, back)
-                first = RoundTripFailure(index, byte, data[byte : byte + 16], back[byte : byte + 16])
+    for index, document in enumerate(batch):
+        if len(document) < _LARGE:
+            ids = np.asarray(next(encoded), np.int64)
+            flat.append(ids)
+        else:
+            ids = _encode_large(tokenizer, document)
+            counts += np.bincount(ids, minlength=len(counts))
+        failure = _failure(tokenizer, ids, _utf8(document), index)
+        failures += failure is not None
+        first = first or failure
+    # One bincount for all: a document is often shorter than the vocabulary is large.
+    counts += np.bincount(np.concatenate(flat), minlength=len(counts))
     return Usage(counts, size, RoundTrip(failures, first))
+
+
+def _encode_large(tokenizer: TokenizerLike, document: Document) -> NDArray[Any]:
+    """Ids of one document as an array where the tokenizer can give one: a list takes nine times the memory."""
+    import numpy as np
+
+    if not tokenizer.encode("", special="text"):
+        encode: Any = tokenizer.encode
+        try:
+            return np.asarray(encode(document, special="text", out="numpy"))
+        except TypeError:
+            pass  # no arrays here
+    return np.asarray(encode_texts(tokenizer, [document])[0], np.int64)
+
+
+def _failure(tokenizer: TokenizerLike, ids: NDArray[Any], data: bytes, index: int) -> RoundTripFailure | None:
+    """Where decoding ``ids`` differs from ``data``; decoded in pieces, which concatenate."""
+    byte = 0
+    for start in range(0, len(ids), _DECODED):
+        back = tokenizer.decode_bytes(ids[start : start + _DECODED].tolist())
+        here = data[byte : byte + len(back)]
+        if back != here:
+            at = _first_difference(here, back)
+            return RoundTripFailure(index, byte + at, data[byte + at : byte + at + 16], back[at : at + 16])
+        byte += len(back)
+    return RoundTripFailure(index, byte, data[byte : byte + 16], b"") if byte < len(data) else None
 
 
 def _num_ids(tokenizer: TokenizerLike) -> int:

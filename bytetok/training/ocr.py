@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import AnyStr
 
 from bytetok.errors import TrainingError
-from bytetok.training.metrics import Document, TokenizerLike, encode_texts
+from bytetok.training.encoding import Document, TokenizerLike, encode_texts
 
 # Pairs that look alike in print or after thresholding. Both sides are single ASCII characters, so that byte and
 # character offsets stay the same; two-for-one errors (rn/m, cl/d) shift every later offset and are left out.
@@ -113,16 +115,23 @@ class LineSample:
         return [line for _, line in sorted(self._lines)]
 
 
-def _lines(document: Document) -> Iterable[str]:
+def _lines(document: Document) -> Iterator[str]:
+    """Lines one by one: a list of those of a large document would take more memory than the document."""
     if isinstance(document, str):
-        for line in document.split("\n"):
-            yield line.removesuffix("\r")[:_MAX_LINE]
+        for start, end in _bounds(document, "\n"):
+            yield document[start:end].removesuffix("\r")[:_MAX_LINE]
         return
-    for raw in document.split(b"\n"):
-        try:
-            yield raw.removesuffix(b"\r").decode("utf-8")[:_MAX_LINE]
-        except UnicodeDecodeError:
-            continue
+    for start, end in _bounds(document, b"\n"):
+        with suppress(UnicodeDecodeError):
+            yield document[start:end].removesuffix(b"\r").decode("utf-8")[:_MAX_LINE]
+
+
+def _bounds(document: AnyStr, newline: AnyStr) -> Iterator[tuple[int, int]]:
+    start = 0
+    while (end := document.find(newline, start)) >= 0:
+        yield start, end
+        start = end + 1
+    yield start, len(document)
 
 
 @dataclass(frozen=True)

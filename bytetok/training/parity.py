@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from bytetok.errors import CorpusError, TrainingError
-from bytetok.training.metrics import TokenizerLike, encode_each
+from bytetok.training.encoding import TokenizerLike, encode_each
 
 LanguageSource = Mapping[str, str] | str | os.PathLike[str]
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bytetok.training.metrics import Document, TokenizerLike, control_ids, encode_each, text_ids
+from bytetok.training.encoding import Document, TokenizerLike, control_ids, encode_each, text_ids
 
 # Beside common neighbors that a token may need ("s" for the contractions of GPT patterns) a letter and a symbol so rare
 # that no merge takes them: they shape the pretoken and leave the token alone.

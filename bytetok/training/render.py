@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bytetok.training.metrics import Document, TokenizerLike, encode_texts
+from bytetok.training.encoding import Document, TokenizerLike, encode_texts
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bytetok._files import write_text
 from bytetok.errors import CorpusError, TrainingError
+from bytetok.training.encoding import Document, TokenizerLike, text_ids
 from bytetok.training.metrics import (
     DOMAIN_TERMS,
-    Document,
     RoundTrip,
     TextSize,
-    TokenizerLike,
     Usage,
     batches,
     empty_usage,
@@ -23,7 +22,6 @@ from bytetok.training.metrics import (
     length_distribution,
     renyi_efficiency,
     term_counts,
-    text_ids,
     under_used,
     usage_of_batch,
     utilization,

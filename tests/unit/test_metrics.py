@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bytetok.errors import CorpusError, EncodingError, FormatError, TrainingError
 from bytetok.tokenizer import Tokenizer
+from bytetok.training import metrics
 from bytetok.training.metrics import (
     DOMAIN_TERMS,
     FINANCIAL_TERMS,
@@ -21,15 +22,11 @@ from bytetok.training.metrics import (
     RoundTripFailure,
     TextSize,
     batches,
-    control_ids,
-    encode_each,
-    encode_texts,
     fewer,
     length_distribution,
     measure_usage,
     renyi_efficiency,
     term_counts,
-    text_ids,
     text_size,
     under_used,
     utilization,
@@ -75,23 +72,6 @@ def test_nothing_to_divide_by_gives_none() -> None:
     assert measure_usage(FakeTokenizer(), [" \n"]).fertility is None
 
 
-def test_template_and_special_tokens_are_never_counted() -> None:
-    plain = FakeTokenizer(specials=["<s>", "</s>"])
-    with_bos = FakeTokenizer(specials=["<s>", "</s>"], template=[256])
-    assert encode_texts(with_bos, ["ab", ""]) == encode_texts(plain, ["ab", ""]) == [[97, 98], []]
-    assert measure_usage(with_bos, ["<s>"]).tokens == 3  # special-token text is ordinary text
-    assert control_ids(plain) == {256, 257}
-    assert text_ids(plain).tolist() == list(range(256))
-
-
-def test_template_around_the_text_is_taken_off_both_ends() -> None:
-    class Wrapped(FakeTokenizer):
-        def encode(self, text: str | bytes, *, special: str) -> list[int]:
-            return [256, *super().encode(text, special=special), 257]
-
-    assert encode_texts(Wrapped(specials=["[CLS]", "[SEP]"]), ["ab", ""]) == [[97, 98], []]
-
-
 @pytest.mark.parametrize("text", ["\0", "\r", "a\rb\0\0", "x", "\ufeff", "𝔘"])
 def test_odd_documents_are_ordinary_documents(text: str) -> None:
     usage = measure_usage(FakeTokenizer(), [text])
@@ -133,6 +113,42 @@ def test_batches_never_cut_a_document_and_stop_at_max_bytes() -> None:
 
 def test_many_short_documents_are_split_into_batches() -> None:
     assert [len(batch) for batch, _ in batches(["x"] * 2500)] == [1024, 1024, 452]
+
+
+@given(st.text(alphabet="a \n\u00a0é\x1c"), st.integers(1, 5))
+def test_words_are_counted_in_pieces(text: str, step: int) -> None:
+    assert metrics._num_words(text, step) == len(text.split())
+
+
+class Arrays(FakeTokenizer):
+    """Gives ids as an array where asked, as the real one does."""
+
+    def encode(self, text: str | bytes, *, special: str, out: str = "list") -> object:  # type: ignore[override]
+        ids = super().encode(text, special=special)
+        if out == "numpy":
+            self.batches.append(-1)
+            return np.array(ids, dtype=np.uint32)
+        return ids
+
+
+@pytest.mark.parametrize("kind", [FakeTokenizer, Arrays])
+@pytest.mark.parametrize("lossy", [False, True])
+def test_large_documents_are_measured_like_small_ones(
+    monkeypatch: pytest.MonkeyPatch, kind: type[FakeTokenizer], lossy: bool
+) -> None:
+    documents = ["x", "the cat\r sat", "the", "on the mat, the cat\r"]
+    small = measure_usage(kind(words=[b"the", b" cat"], lossy=lossy), documents)
+    monkeypatch.setattr(metrics, "_LARGE", 8)
+    monkeypatch.setattr(metrics, "_DECODED", 2)
+    tokenizer = kind(words=[b"the", b" cat"], lossy=lossy)
+    large = measure_usage(tokenizer, documents)
+    assert large.counts.tolist() == small.counts.tolist()
+    assert (large.size, large.round_trip.failures) == (small.size, small.round_trip.failures)
+    assert large.round_trip.failures == (2 if lossy else 0)
+    if lossy:
+        assert large.round_trip.first is not None
+        assert (large.round_trip.first.document, large.round_trip.first.byte) == (1, 7)
+    assert tokenizer.batches.count(-1) == (2 if kind is Arrays else 0)
 
 
 def test_max_bytes_stops_reading_the_source() -> None:
@@ -211,7 +227,6 @@ class Ascii(FakeTokenizer):
 
 def test_terms_outside_the_alphabet_have_no_count() -> None:
     assert term_counts(Ascii(), ["ab", "§ 1", "c", "é"]) == {"ab": 2, "§ 1": None, "c": 1, "é": None}
-    assert encode_each(Ascii(), []) == []
     with pytest.raises(FormatError):  # a corpus that cannot be encoded is an error
         measure_usage(Ascii(), ["é"])
 
