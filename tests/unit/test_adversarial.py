@@ -145,7 +145,7 @@ def test_one_document_of_a_gigabyte_counts() -> None:
     words = "the quick brown fox. "
     times = (1 << 30) // len(words) + 1
     counts = bt.count_pretokens([words * times], pattern="o200k")
-    middle = {piece: times for piece in (b" brown", b" fox", b" quick", b".")}
+    middle = dict.fromkeys((b" brown", b" fox", b" quick", b"."), times)
     assert dict(counts.items()) == {b"the": 1, b" the": times - 1, **middle, b" ": 1}
     assert counts.bytes == times * len(words)
 
