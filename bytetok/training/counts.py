@@ -19,7 +19,7 @@ import numpy as np
 from bytetok import _core
 from bytetok.errors import CorpusError, EncodingError, TrainingError, VocabMismatchError
 from bytetok.tokenizer.patterns import SplitPattern
-from bytetok.training import counts_file
+from bytetok.training import counts_file, counts_merge
 from bytetok.training.corpus import Texts
 
 Progress = Callable[[int], None]
@@ -190,13 +190,21 @@ def count_to_parquet(
 
 
 def merge_to_parquet(paths: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> counts_file.Header:
-    """Add count files into one; the same bytes as counting all their text at once.
+    """Add count files into one; the same bytes as counting all their text at once, in memory for a part of each file.
 
-    Raises as :meth:`PretokenCounts.load`.
+    Raises as :meth:`PretokenCounts.load`, FormatError for a file whose pretokens are not sorted, and TrainingError for a
+    sum past 2^64.
     """
-    counts = PretokenCounts.load(paths)
-    counts.save(path)
-    return counts_file.Header(counts.pattern, counts.documents, counts.bytes)
+    listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    if not listed:
+        raise CorpusError("no count files given; expected one or more .parquet files written by `bytetok count`")
+    headers = [counts_file.read_header(one) for one in listed]
+    for one, header in zip(listed, headers, strict=True):
+        _check_same(headers[0].pattern, header.pattern, f"{os.fspath(listed[0])} and {os.fspath(one)}")
+    documents, size = sum(header.documents for header in headers), sum(header.bytes for header in headers)
+    merged = counts_file.Header(headers[0].pattern, documents, size)
+    counts_merge.merge(listed, path, merged)
+    return merged
 
 
 def parse_size(size: int | str) -> int:

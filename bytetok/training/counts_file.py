@@ -13,7 +13,7 @@ import numpy as np
 
 from bytetok._files import atomic_path
 from bytetok.errors import CorpusError, FormatError, VocabMismatchError
-from bytetok.tokenizer.patterns import UNICODE_VERSION, SplitPattern
+from bytetok.tokenizer.patterns import NAMED, UNICODE_VERSION, SplitPattern
 
 ROW_GROUP = 1 << 18
 """Pretokens in a row group."""
@@ -65,7 +65,8 @@ def _open(path: str | os.PathLike[str]) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        # With a buffer, Arrow streams the pages of a column; without one it reads a row group's whole column at once.
+        return pq.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False)
     except pa.ArrowInvalid as err:
         raise FormatError(f"{os.fspath(path)}: not a whole parquet file: {err}") from err
     except OSError as err:
@@ -93,18 +94,22 @@ def read_header(path: str | os.PathLike[str]) -> Header:
                 f"{os.fspath(path)}: counted with the tables of Unicode {content['unicode']}, this is "
                 f"{UNICODE_VERSION}; count it again"
             )
-        return Header(SplitPattern.of(tuple(content["stages"])), int(content["documents"]), int(content["bytes"]))
+        stages, name = tuple(content["stages"]), content["pattern"]
+        # Two names may share their regexes, as qwen2 and qwen3 do; the file is named as it was counted.
+        pattern = SplitPattern(stages, name) if NAMED.get(name) == stages else SplitPattern.of(stages)
+        return Header(pattern, int(content["documents"]), int(content["bytes"]))
     except (KeyError, TypeError, json.JSONDecodeError) as err:
         raise FormatError(f"{os.fspath(path)}: the header of the counts is damaged: {err}") from err
 
 
-def read_batches(path: str | os.PathLike[str]) -> Iterator[Batch]:
-    """Read the counts of a file in batches."""
+def read_batches(path: str | os.PathLike[str], *, size: int | None = None) -> Iterator[Batch]:
+    """Read the counts of a file in batches: a row group each, or about ``size`` bytes of memory."""
     import pyarrow as pa
 
     with _open(path) as file:
+        rows = ROW_GROUP if size is None else max(1, min(ROW_GROUP, size // max(_row_size(file.metadata), 1)))
         try:
-            for batch in file.iter_batches(ROW_GROUP, columns=["pretoken", "count"]):
+            for batch in file.iter_batches(rows, columns=["pretoken", "count"]):
                 pretokens = batch.column(0).cast(pa.large_binary())
                 _, offset_buffer, data_buffer = pretokens.buffers()
                 offsets = np.frombuffer(offset_buffer, dtype=np.int64)[pretokens.offset :][: len(pretokens) + 1]
@@ -114,3 +119,9 @@ def read_batches(path: str | os.PathLike[str]) -> Iterator[Batch]:
                 yield data, ends.tobytes(), batch.column(1).to_numpy(zero_copy_only=False).astype(np.uint64).tobytes()
         except (pa.ArrowInvalid, OSError) as err:
             raise FormatError(f"{os.fspath(path)}: the parquet file is damaged: {err}") from err
+
+
+def _row_size(metadata: Any) -> int:
+    """The mean bytes of a pretoken and its count in the row group where it is largest."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    return max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)

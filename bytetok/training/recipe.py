@@ -61,8 +61,6 @@ class Recipe:
     superwords: float = 0.0
     #: Whether reserved tokens fill the vocabulary up to the next power of two.
     pad_to_power_of_two: bool = False
-    #: Unicode normalization of all text, which loses what was written; None keeps every byte.
-    normalizer: Literal["NFKC"] | None = None
 
     def __post_init__(self) -> None:
         _check_special_tokens(self.special_tokens, self.domain_extra)
@@ -94,10 +92,6 @@ class Recipe:
         if self.length_unit not in ("bytes", "characters"):
             raise FormatError(
                 f"length_unit is {self.length_unit!r}; {_known(self.length_unit, ('bytes', 'characters'))}"
-            )
-        if self.normalizer not in (None, "NFKC"):
-            raise FormatError(
-                f"normalizer is {self.normalizer!r}; expected 'NFKC', or no such key to keep text as it is"
             )
 
     def domain_strings(self) -> tuple[str, ...]:
@@ -168,7 +162,6 @@ _KINDS: Mapping[str, str] = {
     "min_count": _COUNT,
     "superwords": _SHARE,
     "pad_to_power_of_two": _SWITCH,
-    "normalizer": _TEXT,
 }
 _REQUIRED = tuple(field.name for field in fields(Recipe) if field.default is MISSING)
 

@@ -8,17 +8,18 @@ impl Splitter {
     ///
     /// Two places are certain in every word-like pattern, because no alternative spans them and none looks further:
     /// before a single space between ASCII letters, and after a single line feed between a character that is not white
-    /// space and a letter. Where numbers stand alone, after an ASCII digit will do. A user's regex offers no such place.
+    /// space and a letter. Lines may be cut where one begins. Where numbers stand alone, after an ASCII digit will do. A user's regex offers no such place.
     pub fn last_cut(&self, text: &str) -> Option<usize> {
         let word_like = |stage: &Stage| {
             matches!(
                 stage,
-                Stage::Gpt2 | Stage::Cl100k | Stage::Llama3 | Stage::Qwen2 | Stage::O200k | Stage::WhiteSpace | Stage::DeepSeek
+                Stage::Gpt2 | Stage::Cl100k | Stage::Llama3 | Stage::Qwen2 | Stage::O200k | Stage::Finance | Stage::WhiteSpace | Stage::DeepSeek
             )
         };
         match self.stages.as_slice() {
             [stage] if word_like(stage) => last_word_cut(text),
             [Stage::Numbers3, Stage::Han, Stage::DeepSeek] => last_word_cut(text),
+            [Stage::Lines] => last_line_cut(text),
             [Stage::Numbers1, rest @ ..] if rest.iter().all(|stage| !matches!(stage, Stage::Regex(_))) => {
                 last_digit_cut(text)
             }
@@ -43,6 +44,14 @@ fn last_word_cut(text: &str) -> Option<usize> {
         let class = |c: char| TABLES.of(u32::from(c));
         (class(before) & SPACE == 0 && class(after) & LETTER != 0).then_some(at + 1)
     })
+}
+
+fn last_line_cut(text: &str) -> Option<usize> {
+    let newline = |byte: &u8| *byte == b'\n' || *byte == b'\r';
+    let bytes = text.as_bytes();
+    memchr::memrchr2_iter(b'\r', b'\n', bytes)
+        .map(|at| at + 1)
+        .find(|&after| bytes.get(after).is_some_and(|byte| !newline(byte)))
 }
 
 fn last_digit_cut(text: &str) -> Option<usize> {

@@ -14,7 +14,7 @@ use std::ops::Range;
 use classes::TABLES;
 use fallback::Fallback;
 pub use named::NAMED;
-use scan::{Cl100k, Cursor, DeepSeek, Gpt2, Han, Numbers, O200k, Scanner, WhiteSpace, Whole};
+use scan::{Cl100k, Cursor, DeepSeek, Gpt2, Han, Lines, Numbers, O200k, Scanner, WhiteSpace, Whole};
 
 use crate::Result;
 
@@ -29,11 +29,13 @@ enum Stage {
     Llama3,
     Qwen2,
     O200k,
+    Finance,
     Numbers1,
     Numbers3,
     Han,
     DeepSeek,
     WhiteSpace,
+    Lines,
     Whole,
     Regex(Box<Fallback>),
 }
@@ -47,11 +49,13 @@ impl Stage {
             named::LLAMA3 => Stage::Llama3,
             named::QWEN2 => Stage::Qwen2,
             named::O200K => Stage::O200k,
+            named::FINANCE => Stage::Finance,
             named::DIGITS => Stage::Numbers1,
             named::DEEPSEEK_NUMBERS => Stage::Numbers3,
             named::DEEPSEEK_HAN => Stage::Han,
             named::DEEPSEEK => Stage::DeepSeek,
             named::WHITESPACE => Stage::WhiteSpace,
+            named::LINES => Stage::Lines,
             named::NONE => Stage::Whole,
             _ => Stage::Regex(Box::new(Fallback::new(pattern)?)),
         })
@@ -64,12 +68,14 @@ impl Stage {
             Stage::Cl100k => scan::<Cl100k<3, true>, F>(text, emit),
             Stage::Llama3 => scan::<Cl100k<3, false>, F>(text, emit),
             Stage::Qwen2 => scan::<Cl100k<1, false>, F>(text, emit),
-            Stage::O200k => scan::<O200k, F>(text, emit),
+            Stage::O200k => scan::<O200k<false>, F>(text, emit),
+            Stage::Finance => scan::<O200k<true>, F>(text, emit),
             Stage::Numbers1 => scan::<Numbers<1>, F>(text, emit),
             Stage::Numbers3 => scan::<Numbers<3>, F>(text, emit),
             Stage::Han => scan::<Han, F>(text, emit),
             Stage::DeepSeek => scan::<DeepSeek, F>(text, emit),
             Stage::WhiteSpace => scan::<WhiteSpace, F>(text, emit),
+            Stage::Lines => scan::<Lines, F>(text, emit),
             Stage::Whole => scan::<Whole, F>(text, emit),
             Stage::Regex(fallback) => fallback.each(text, &mut emit),
         }

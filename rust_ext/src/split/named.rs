@@ -14,6 +14,9 @@ pub const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+
 pub const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// o200k_base of tiktoken (GPT-4o and later).
 pub const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// o200k with numbers that are cut like its words: up to four digits, and the one character before them. Sums of money,
+/// percentages and years (`$12`, ` 2024`, `,500`) are then one pretoken, where o200k has two or three.
+pub const FINANCE: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?\p{N}{1,4}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The three stages of DeepSeek-V3.
 pub const DEEPSEEK_NUMBERS: &str = r"\p{N}{1,3}";
 pub const DEEPSEEK_HAN: &str = r"[一-龥぀-ゟ゠-ヿ]+";
@@ -22,6 +25,8 @@ pub const DEEPSEEK: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[
 pub const DIGITS: &str = r"\p{N}";
 /// Words with the space before them.
 pub const WHITESPACE: &str = r" ?\S+|\s+(?!\S)|\s+";
+/// Lines with the line ends after them: the borders that superwords respect.
+pub const LINES: &str = r"[^\r\n]+[\r\n]*|[\r\n]+";
 /// The whole text as one pretoken.
 pub const NONE: &str = r"[\s\S]+";
 
@@ -34,8 +39,10 @@ pub const NAMED: &[(&str, &[&str])] = &[
     ("qwen2", &[QWEN2]),
     ("qwen3", &[QWEN2]),
     ("deepseek-v3", &[DEEPSEEK_NUMBERS, DEEPSEEK_HAN, DEEPSEEK]),
+    ("finance", &[FINANCE]),
     ("digits", &[DIGITS]),
     ("whitespace", &[WHITESPACE]),
+    ("lines", &[LINES]),
     ("none", &[NONE]),
 ];
 

@@ -215,10 +215,10 @@ const WORD_HEAD: Class = UPPER | CASELESS | MARK;
 /// The letters that may end it, `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`.
 const WORD_TAIL: Class = LOWER | CASELESS | MARK;
 
-/// o200k; see `named.rs` for the regex.
-pub struct O200k;
+/// o200k, where a number is `\p{N}{1,3}`, and finance, where it is `[^\r\n\p{L}\p{N}]?\p{N}{1,4}`; see `named.rs`.
+pub struct O200k<const FINANCE: bool>;
 
-impl O200k {
+impl<const FINANCE: bool> O200k<FINANCE> {
     /// `HEAD*TAIL+` at `start`, or `None`.
     #[inline(always)]
     fn head_tail(text: Cursor<'_>, start: usize) -> Option<usize> {
@@ -252,14 +252,14 @@ impl O200k {
     }
 }
 
-impl Scanner for O200k {
+impl<const FINANCE: bool> Scanner for O200k<FINANCE> {
     #[inline(always)]
     fn end(text: Cursor<'_>, start: usize) -> usize {
         let (class, length) = text.at(start);
         let after = start + length;
         let first = text.byte(start);
         if class & NUMBER != 0 {
-            return text.numbers(after, 2);
+            return text.numbers(after, if FINANCE { 3 } else { 2 });
         }
         if class & LOWER != 0 {
             let end = text.run(after, WORD_TAIL);
@@ -271,6 +271,9 @@ impl Scanner for O200k {
             if let Some(end) = Self::word(text, start, prefixed) {
                 return end;
             }
+        }
+        if FINANCE && prefixed.is_some() && next & NUMBER != 0 {
+            return text.numbers(after, 4);
         }
         if class & OTHER != 0 {
             return text.ascii_run(text.run(after, OTHER), b"\r\n/");
@@ -396,6 +399,18 @@ impl Scanner for WhiteSpace {
             return text.run(start + 1, !SPACE);
         }
         text.white_space::<false, false>(start)
+    }
+}
+
+/// Lines: `[^\r\n]+[\r\n]*|[\r\n]+`.
+pub struct Lines;
+
+impl Scanner for Lines {
+    #[inline(always)]
+    fn end(text: Cursor<'_>, start: usize) -> usize {
+        let rest = text.bytes.get(start..).unwrap_or_default();
+        let line = memchr::memchr2(b'\r', b'\n', rest).map_or(text.bytes.len(), |length| start + length);
+        text.ascii_run(line, NEWLINE_BYTES)
     }
 }
 

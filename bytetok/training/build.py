@@ -1,0 +1,219 @@
+"""From text to a finished tokenizer: recipe, counts, merges, superwords, domain tokens, padding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from bytetok.errors import CorpusError, TrainingError
+from bytetok.tokenizer.patterns import SplitPattern
+from bytetok.tokenizer.tokenizer import Tokenizer
+from bytetok.tokenizer.vocab import AddedToken, Vocab
+from bytetok.training import bpe, domain, superwords
+from bytetok.training.corpus import Texts
+from bytetok.training.counts import PretokenCounts, count_pretokens
+from bytetok.training.recipe import Recipe, load_recipe
+
+Stage = Callable[[str, int], None]
+"""Hears the name of the stage ("count", "merge", "count lines", "merge lines") and how far it is: bytes or tokens."""
+
+_SAMPLE_BYTES = 64 << 20
+
+
+def train(
+    source: Texts | PretokenCounts | Iterable[str | bytes],
+    *,
+    recipe: str | os.PathLike[str] | Recipe | None = None,
+    threads: int = 1,
+    memory: int | str | None = None,
+    line_counts: PretokenCounts | None = None,
+    name: str | None = None,
+    progress: Stage | None = None,
+    **settings: Any,
+) -> Tokenizer:
+    """Train a tokenizer from text or from counts, as a recipe says and with any of its fields overridden by name.
+
+    Without a recipe, ``vocab_size`` is needed and the other fields have the defaults of :class:`Recipe`, with the split
+    pattern o200k. Domain tokens that are one pretoken join the vocabulary as tokens that only a whole pretoken can match;
+    those that cross pretoken borders become added tokens that never match inside a word; both take the place of the rarest
+    merges, so the vocabulary has the size asked for. With superwords there are no domain tokens: the second stage learns
+    those that pay. Counts instead of text cannot tell how often an added token occurs, so then none is placed unless the
+    recipe's ``min_domain_count`` is 0; with superwords they need ``line_counts`` too.
+
+    Raises TrainingError, FormatError for a bad setting, and what reading and counting raise.
+    """
+    chosen = _settings(recipe, settings)
+    pattern = SplitPattern.of(chosen.pattern)
+    texts = None if isinstance(source, PretokenCounts) else _replayable(source, chosen)
+    counts = _counts(source if texts is None else texts, pattern, threads, memory, progress, "count")
+    label = name or (chosen.name if recipe is not None else "trained")
+    words = round(chosen.vocab_size * (1 - chosen.superwords))
+    trained = bpe.train_bpe(
+        counts,
+        vocab_size=words,
+        special_tokens=chosen.special_tokens,
+        min_count=chosen.min_count,
+        max_token_length=chosen.max_token_length,
+        length_unit=chosen.length_unit,
+        name=label,
+        progress=_part(progress, "merge"),
+    )
+    if chosen.superwords:
+        lines = line_counts
+        if lines is None:
+            if texts is None:
+                raise TrainingError('superwords need counts of lines too; count the text with pattern="lines" as well')
+            lines = _counts(texts, superwords.PATTERN, threads, memory, progress, "count lines")
+        trained = superwords.train_superwords(
+            trained,
+            lines,
+            vocab_size=chosen.vocab_size,
+            min_count=chosen.min_count,
+            progress=_part(progress, "merge lines"),
+        )
+    elif chosen.domain_groups or chosen.domain_extra:
+        trained = _with_domain_tokens(trained, counts, texts, chosen)
+    if chosen.pad_to_power_of_two:
+        trained = _padded(trained)
+    provenance = {**trained.provenance, "recipe": {key: value for key, value in asdict(chosen).items() if value}}
+    return Tokenizer(trained.vocab, trained.pattern, name=label, provenance=provenance)
+
+
+def _settings(recipe: str | os.PathLike[str] | Recipe | None, settings: dict[str, Any]) -> Recipe:
+    given = {key: value for key, value in settings.items() if value is not None}
+    if unknown := given.keys() - Recipe.__dataclass_fields__.keys():
+        raise TrainingError(
+            f"{sorted(unknown)[0]!r} is not a setting; the settings are {', '.join(Recipe.__dataclass_fields__)}"
+        )
+    for key in ("special_tokens", "domain_groups", "domain_extra"):
+        if key in given:
+            given[key] = tuple(given[key])
+    if isinstance(given.get("pattern"), SplitPattern):
+        given["pattern"] = given["pattern"].name or given["pattern"].stages
+    if recipe is not None:
+        base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+        return replace(base, **given)
+    if "vocab_size" not in given:
+        raise TrainingError("vocab_size is missing; say how many tokens to learn, or name a recipe")
+    defaults = {"name": "custom", "description": "", "pattern": "o200k", "special_tokens": ()}
+    return Recipe(**{**defaults, **given})
+
+
+def _replayable(source: Texts | Iterable[str | bytes], chosen: Recipe) -> Texts | Sequence[str | bytes]:
+    """Text that can be read as often as the settings need."""
+    twice = bool(chosen.superwords or chosen.domain_groups or chosen.domain_extra)
+    if isinstance(source, Texts):
+        if twice and source.one_shot:
+            raise CorpusError(
+                "superwords and domain tokens need to read the text twice, and this source can be read only once; save it "
+                "to a file first"
+            )
+        return source
+    return source if isinstance(source, (list, tuple)) else list(source)
+
+
+def _part(progress: Stage | None, stage: str) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(stage, done)
+
+
+def _counts(
+    source: Texts | Iterable[str | bytes] | PretokenCounts,
+    pattern: SplitPattern,
+    threads: int,
+    memory: int | str | None,
+    progress: Stage | None,
+    stage: str,
+) -> PretokenCounts:
+    if isinstance(source, PretokenCounts):
+        return source
+    return count_pretokens(source, pattern=pattern, threads=threads, memory=memory, progress=_part(progress, stage))
+
+
+def _with_domain_tokens(
+    trained: Tokenizer, counts: PretokenCounts, texts: Texts | Sequence[str | bytes] | None, chosen: Recipe
+) -> Tokenizer:
+    """Put domain tokens in the place of the rarest merges."""
+    pattern, size = trained.pattern, len(trained.vocab)
+    strings = chosen.domain_strings()
+    least = len(chosen.special_tokens) + 256
+
+    def place(tokens: Sequence[bytes], known: dict[str, int] | None) -> domain.Placement:
+        return domain.place_domain_tokens(
+            strings,
+            str(pattern),
+            vocab_tokens=tokens,
+            split=pattern.split,
+            limit=None if known is None else chosen.max_domain_tokens,
+            counts=known,
+            min_count=0 if known is None else chosen.min_domain_count,
+            space_prefixed=chosen.domain_space_prefixed,
+        )
+
+    candidates = place(trained.vocab.tokens[:least], None)
+    known = _occurrences(candidates, counts, texts)
+    kept = size
+    while True:
+        # Fewer merges can only leave more room to fill, so this ends.
+        placed = place(trained.vocab.tokens[:kept], known)
+        room = max(size - len(placed.whole) - len(placed.added), least)
+        if room >= kept:
+            break
+        kept = room
+    vocab = trained.vocab
+    tokens = list(vocab.tokens[:kept])
+    merges = tuple(
+        pair
+        for pair, (_, _, made) in zip(vocab.merges, vocab.merge_triples, strict=True)
+        if made < kept
+    )
+    tokens += placed.whole
+    added = dict(vocab.added_tokens)
+    for spec in placed.added:
+        added[spec.text] = AddedToken(spec.text, len(tokens), single_word=spec.single_word)
+        tokens.append(spec.text.encode())
+    provenance = {
+        **trained.provenance,
+        "domain_tokens": {
+            "asked": len(strings),
+            "whole_pretokens": len(placed.whole),
+            "added": len(placed.added),
+            "learned_anyway": len(placed.present),
+        },
+    }
+    whole_first = vocab.whole_first or bool(placed.whole)
+    reshaped = Vocab(tuple(tokens), merges, added, whole_first, vocab.ranked)
+    return Tokenizer(reshaped, pattern, name=trained.name, provenance=provenance)
+
+
+def _occurrences(
+    candidates: domain.Placement, counts: PretokenCounts, texts: Texts | Sequence[str | bytes] | None
+) -> dict[str, int]:
+    """How often each form occurs: pretokens by their counts, forms across pretokens in a sample of the text."""
+    forms = set(candidates.whole)
+    known = {pretoken.decode(): count for pretoken, count in counts.items() if pretoken in forms}
+    if texts is not None:
+        sample, share = _sample(texts, counts.bytes)
+        for text, count in domain.count_added(sample, candidates.added).items():
+            known[text] = round(count / share)
+    return known
+
+
+def _sample(texts: Texts | Sequence[str | bytes], size: int) -> tuple[Iterator[str], float]:
+    """Documents evenly spread over the corpus, and about what share of its bytes they are."""
+    step = max(1, round(size / _SAMPLE_BYTES))
+    chosen = (text for index, text in enumerate(texts) if index % step == 0)
+    return (text.decode(errors="replace") if isinstance(text, bytes) else text for text in chosen), 1 / step
+
+
+def _padded(trained: Tokenizer) -> Tokenizer:
+    vocab = trained.vocab
+    missing = domain.pad_size(len(vocab)) - len(vocab)
+    names = domain.reserved_tokens(missing, taken=vocab.added_tokens)
+    added = dict(vocab.added_tokens)
+    for offset, text in enumerate(names):
+        added[text] = AddedToken(text, len(vocab) + offset, special=True)
+    tokens = vocab.tokens + tuple(text.encode() for text in names)
+    padded = Vocab(tokens, vocab.merges, added, vocab.whole_first, vocab.ranked)
+    return Tokenizer(padded, trained.pattern, name=trained.name, provenance=trained.provenance)
