@@ -23,10 +23,10 @@ from bytetok.training.counts_file import Batch, Header
 
 Numbers = npt.NDArray[np.uint64]
 
-# How much of each file is looked at in a round.
-_READ_BYTES = 1 << 20
+# How much of each file is looked at in a round. A file costs about 4 MB besides, for pages being decoded.
+_READ_BYTES = 1 << 18
 # More files than this are merged in passes, for the sake of memory and of open files.
-_FAN_IN = 64
+_FAN_IN = 32
 # The compiled table ends a batch that is this long early, and with it the row group; see `regrouped`.
 _BATCH_BYTES = 1 << 30
 
@@ -86,7 +86,7 @@ class _Head:
 
     def fill(self) -> bool:
         """Read on if everything at hand was taken; False at the end of the file."""
-        while self._next == len(self._counts):
+        while self._next >= len(self._counts):
             batch = next(self._batches, None)
             if batch is None:
                 return False
@@ -129,13 +129,13 @@ class _Head:
         else:
             return
         raise FormatError(
-            f"{os.fspath(self._path)}: the pretoken {after[:80]!r} follows {before[:80]!r}, but count files are sorted by "
-            "the bytes of their pretokens and hold each once; write the file again with `bytetok count`"
+            f"{os.fspath(self._path)}: the pretoken {after[:80]!r} follows {before[:80]!r}, but count files are sorted "
+            "by the bytes of their pretokens and hold each once; write the file again with `bytetok count`"
         )
 
 
 def regrouped(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Cut sorted batches anew where the compiled table cuts its own, so that row groups do not tell how a file was made.
+    """Cut sorted batches where the compiled table cuts its own, so that row groups do not tell how a file was made.
 
     A batch ends with ``counts_file.ROW_GROUP`` pretokens, or with the one that fills the first GiB.
     """
