@@ -35,7 +35,10 @@ CountOutput = Annotated[
 Shard = Annotated[
     str | None,
     typer.Option(
-        "--shard", metavar="I/N", help="Count every Nth file from the Ith: 1/16 to 16/16.", rich_help_panel=options.INPUT
+        "--shard",
+        metavar="I/N",
+        help="Count only every Nth file from the Ith on: 1/16 to 16/16.",
+        rich_help_panel=options.INPUT,
     ),
 ]
 EngineName = Annotated[
@@ -76,7 +79,7 @@ def count(
     if shards := count_files(part):
         header = _merge(shards, output, pattern)
     else:
-        header = _count(part, output, pattern or "o200k", threads, options.memory_bytes(memory), engine)
+        header = _count(part, output, pattern or "o200k", threads, options.size_bytes(memory, "--memory"), engine)
     _report(header, output, time.monotonic() - started, part, as_json=as_json)
 
 

@@ -116,8 +116,8 @@ def cores(threads: int | None) -> int:
     return os.cpu_count() or 1
 
 
-def memory_bytes(size: str | None) -> int | None:
-    """The bytes that ``--memory`` asks for; wrong usage for what is not a size."""
+def size_bytes(size: str | None, option: str) -> int | None:
+    """The bytes that an option such as ``--memory 512MB`` asks for; wrong usage for what is not a size."""
     if size is None:
         return None
     from bytetok.errors import TrainingError
@@ -126,7 +126,7 @@ def memory_bytes(size: str | None) -> int | None:
     try:
         return parse_size(size)
     except TrainingError as err:
-        wrong_usage(str(err), "--memory")
+        wrong_usage(str(err), option)
 
 
 def shard_of(text: str) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,8 @@ def on_counts(tokenizer: Tokenizer, counts: PretokenCounts) -> Compactness | Non
     """Measured on counted pretokens, each on its own; a tokenizer with superwords does better on text."""
     step = -(-len(counts) // _SAMPLE_PRETOKENS) or 1
     size = tokens = 0
-    for part in itertools.batched(itertools.islice(counts.items(), 0, None, step), 10_000):
+    sampled = itertools.islice(counts.items(), 0, None, step)
+    while part := list(itertools.islice(sampled, 10_000)):
         pretokens, numbers = zip(*part, strict=True)
         lengths = map(len, tokenizer.encode_batch(pretokens, special="text"))
         tokens += sum(length * number for length, number in zip(lengths, numbers, strict=True))

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 import time
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +17,12 @@ from bytetok.cli.exits import wrong_usage
 from bytetok.cli.inputs import open_texts, report_skipped
 from bytetok.cli.outputs import check_file
 from bytetok.cli.progress import added, progress
-from bytetok.cli.terminal import note, say, say_json, say_values, size_words, time_words
+from bytetok.cli.terminal import console, note, say, say_json, say_values, size_words, time_words
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bytetok.training.encode_files import Encoded
 
 Html = Annotated[
     str | None,
@@ -74,8 +81,8 @@ def show(
     """
     from bytetok._files import write_text
     from bytetok.tokenizer.tokenizer import Tokenizer
-    from bytetok.training.render import show_html, token_pieces
     from bytetok.training.render import show as shown
+    from bytetok.training.render import show_html, token_pieces
 
     if html:
         check_file(html)
@@ -90,5 +97,129 @@ def show(
     elif ids:
         say(_table(pieces))
     else:
-        say(shown(tokenizer, data, color=None if sys.stdout.isatty() else False), soft_wrap=True)
+        say(shown(tokenizer, data, color=None if console().is_terminal else False), soft_wrap=True)
         note(f"{len(pieces):,} tokens, {len(data):,} bytes, {len(data) / max(len(pieces), 1):.2f} bytes per token")
+
+
+def _as_values(data: bytes, pieces: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
+    start = 0
+    tokens = []
+    for token_id, token in pieces:
+        # Bytes as hex, since a token may be part of a character and JSON holds only text.
+        tokens.append(
+            {"id": token_id, "text": token.decode(errors="replace"), "bytes": token.hex(), "start": start}
+        )
+        start += len(token)
+    return {"bytes": len(data), "num_tokens": len(pieces), "ids": [i for i, _ in pieces], "tokens": tokens}
+
+
+def _table(pieces: Sequence[tuple[int, bytes]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from bytetok.training.render import visible
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for name in ("byte", "id"):
+        table.add_column(name, justify="right")
+    table.add_column("token")
+    start = 0
+    for token_id, token in pieces:
+        table.add_row(str(start), str(token_id), Text(visible(token).rstrip("\n")))
+        start += len(token)
+    return table
+
+
+def encode(
+    tok: options.TokenizerName,
+    files: options.Files,
+    output: IdsOutput = None,
+    special: Special = "raise",
+    column: options.Column = "text",
+    file_format: options.FileFormat = None,
+    errors: options.Errors = "strict",
+    on_error: options.OnError = "raise",
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+) -> None:
+    """Encode texts to token ids, one document after the other.
+
+    .parquet holds a list of ids a document. .npy holds all ids in one array, and OUT.idx.npy where each
+    document starts. Any other name, and standard output, is text: one line of ids a document.
+
+    Examples
+      bytetok encode my-32k corpus/*.jsonl.zst -o corpus.parquet
+      bytetok encode my-32k corpus/ -o corpus.npy --threads 8
+      echo 'habeas corpus' | bytetok encode gpt-4o - | bytetok decode gpt-4o
+    """
+    from bytetok.tokenizer.tokenizer import Tokenizer
+    from bytetok.training.encode_files import encode_corpus
+
+    started = time.monotonic()
+    if output:
+        check_file(output)
+    elif as_json:
+        wrong_usage("without -o the ids themselves go to standard output; name a file to get a report", "--json")
+    tokenizer = Tokenizer.load(tok)
+    texts = open_texts(files, column=column, errors=errors, on_error=on_error, file_format=file_format)
+    with progress("encoding", texts.size) as update:
+        texts.on_progress = added(update)
+        done = encode_corpus(tokenizer, texts, output or sys.stdout, threads=options.cores(threads), special=special)
+    skipped = report_skipped(texts)
+    if output:
+        _report(done, output, time.monotonic() - started, skipped, as_json=as_json)
+
+
+def _report(done: Encoded, output: str, seconds: float, skipped: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        values = {"documents": done.documents, "bytes": done.bytes, "tokens": done.tokens}
+        say_json({"output": output, **values, "seconds": round(seconds, 3), **skipped})
+        return
+    per_token = f", {done.bytes / done.tokens:.2f} bytes per token" if done.tokens else ""
+    say_values(
+        {
+            "ids": output,
+            "text": f"{done.documents:,} documents, {size_words(done.bytes)}",
+            "tokens": f"{done.tokens:,}{per_token}",
+            "time": f"{time_words(seconds)}, {size_words(done.bytes / max(seconds, 1e-9))}/s",
+        }
+    )
+
+
+def decode(
+    tok: options.TokenizerName,
+    files: IdFiles = None,
+    output: BytesOutput = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help='Print a line {"text": ...} for each document.', rich_help_panel=options.OUTPUT),
+    ] = False,
+) -> None:
+    """Decode token ids to the bytes they stand for.
+
+    Documents follow each other as they are, with nothing between them; --json keeps their bounds, as a
+    jsonl corpus that every command reads. JSON holds text only: in it, bytes that are not UTF-8 become U+FFFD.
+
+    Examples
+      echo 5340 302 72 | bytetok decode gpt-4o
+      bytetok decode my-32k corpus.parquet -o corpus.txt
+      bytetok decode my-32k corpus.npy --json | head -1
+    """
+    from bytetok._files import atomic_path
+    from bytetok.tokenizer.tokenizer import Tokenizer
+    from bytetok.training.encode_files import decode_files
+
+    if output:
+        check_file(output)
+    tokenizer = Tokenizer.load(tok)
+    documents = decode_files(tokenizer, files or [sys.stdin])
+    if as_json:
+        documents = (
+            json.dumps({"text": one.decode(errors="replace")}, ensure_ascii=False).encode() + b"\n" for one in documents
+        )
+    with ExitStack() as stack:
+        path = stack.enter_context(atomic_path(output)) if output else None
+        file = stack.enter_context(path.open("wb")) if path else sys.stdout.buffer
+        file.writelines(documents)
+        file.flush()

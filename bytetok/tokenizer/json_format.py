@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bytetok._files import write_text
-from bytetok.errors import FormatError
-from bytetok.tokenizer.bytelevel import to_bytes, to_characters
+from bytetok.errors import CorpusError, FormatError, InvalidPatternError, LossyConversionError
+from bytetok.tokenizer.bytelevel import BYTES, to_bytes, to_characters
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.vocab import AddedToken, Vocab
 
@@ -24,6 +24,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises FormatError that names the file and the byte offset."""
     try:
         content = json.loads(path.read_bytes())
+    except OSError as err:
+        raise CorpusError(f"{path}: cannot be read: {err}") from err
     except (ValueError, RecursionError) as err:
         place = f" at byte {err.pos}" if isinstance(err, json.JSONDecodeError) else ""
         raise FormatError(f"{path}: not valid JSON{place}: {err}; is the file complete?") from err
@@ -51,7 +53,10 @@ def read(path: Path) -> tuple[Vocab, SplitPattern]:
             raise NotOursError(f"model.{key} is {model[key]!r}")
     if model.get("byte_fallback"):
         raise NotOursError("model.byte_fallback is true")
-    pattern = SplitPattern.of(_stages(content.get("pre_tokenizer")))
+    try:
+        pattern = SplitPattern.of(_stages(content.get("pre_tokenizer")))
+    except InvalidPatternError as err:
+        raise NotOursError(str(err)) from err
     return _vocab(path, model, content.get("added_tokens") or []), pattern
 
 
@@ -61,7 +66,9 @@ def _type_of(part: object) -> str:
 
 def _stages(part: Any) -> list[str]:
     """The regexes of a pre_tokenizer that ends in ByteLevel."""
-    parts = part.get("pretokenizers", []) if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
+    parts = part.get("pretokenizers") if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
+    if not isinstance(parts, list):
+        raise NotOursError("pre_tokenizer.pretokenizers is not a list")
     stages: list[str] = []
     for position, step in enumerate(parts):
         kind = step.get("type") if isinstance(step, dict) else None
@@ -72,9 +79,10 @@ def _stages(part: Any) -> list[str]:
                 stages += NAMED["gpt2"]
             return stages or list(NAMED["none"])
         if kind == "Split" and step.get("behavior") == "Isolated" and not step.get("invert"):
-            regex = step.get("pattern", {}).get("Regex")
-            if regex is None:
-                raise NotOursError("pre_tokenizer.pattern is a string, not a Regex")
+            described = step.get("pattern")
+            regex = described.get("Regex") if isinstance(described, dict) else None
+            if not isinstance(regex, str):
+                raise NotOursError("pre_tokenizer.pattern is not a Regex")
             stages.append(regex)
         elif kind == "Digits" and step.get("individual_digits"):
             stages += NAMED["digits"]
@@ -83,49 +91,134 @@ def _stages(part: Any) -> list[str]:
     raise NotOursError("pre_tokenizer does not end in ByteLevel")
 
 
-def _vocab(path: Path, model: Mapping[str, Any], added: list[Any]) -> Vocab:
+def _vocab(path: Path, model: Mapping[str, Any], added: object) -> Vocab:
     entries = model.get("vocab")
-    if not isinstance(entries, dict) or not all(isinstance(token_id, int) for token_id in entries.values()):
-        raise FormatError(f"{path}: model.vocab should map tokens to ids")
-    added_tokens = {}
-    for entry in added:
-        try:
-            token = AddedToken(
-                text=entry["content"],
-                id=entry["id"],
-                **{flag: bool(entry.get(flag)) for flag in _FLAGS},
-            )
-        except (KeyError, TypeError) as err:
-            raise FormatError(f"{path}: added token {str(entry)[:80]} lacks a content or an id") from err
-        # Without a normalizer, `normalized` changes nothing about where a token is found.
-        added_tokens[token.text] = token
-    size = 1 + max([*entries.values(), *(token.id for token in added_tokens.values())], default=-1)
-    if size > 2 * (len(entries) + len(added_tokens)) + 1024:
+    if not isinstance(entries, dict):
+        raise FormatError(f"{path}: model.vocab is {_shown(entries)}, expected an object of tokens and ids")
+    added_tokens = _added_tokens(path, added, entries)
+    owners: dict[int, str] = {}
+    for string, token_id in [*entries.items(), *((token.text, token.id) for token in added_tokens.values())]:
+        if type(token_id) is not int or token_id < 0:
+            raise FormatError(f"{path}: token {_shown(string)} has id {_shown(token_id)}; ids are whole numbers from 0")
+        if owners.setdefault(token_id, string) != string:
+            raise FormatError(f"{path}: id {token_id} belongs to {_shown(owners[token_id])} and to {_shown(string)}")
+    size = 1 + max(owners, default=-1)
+    if size > 2 * len(owners) + 1024:
         raise FormatError(
-            f"{path}: ids go up to {size - 1} but there are only {len(entries)} tokens; is the file whole?"
+            f"{path}: ids go up to {size - 1} but there are only {len(owners)} tokens; is the file whole?"
         )
-    added_ids = {token.id for token in added_tokens.values()}
     tokens = [b""] * size
-    strings: dict[str, int] = {}
     for string, token_id in entries.items():
-        if token_id < 0:
-            raise FormatError(f"{path}: token {string!r} has the negative id {token_id}")
-        if tokens[token_id]:
-            raise FormatError(f"{path}: id {token_id} belongs to {tokens[token_id]!r} and to {string!r}")
-        strings[string] = token_id
-        tokens[token_id] = string.encode() if token_id in added_ids else to_bytes(string)
+        if string not in added_tokens:
+            tokens[token_id] = _token_bytes(string)
     for token in added_tokens.values():
         tokens[token.id] = token.text.encode()
-    merges = []
-    for rank, merge in enumerate(model.get("merges") or []):
-        left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+    whole_first = bool(model.get("ignore_merges"))
+    merges = _merges(path, model.get("merges") or [], entries)
+    _refuse_double_roles(added_tokens, entries, merges, whole_first)
+    pairs = tuple((entries[left], entries[right]) for left, right in merges)
+    return Vocab(tuple(tokens), pairs, added_tokens, whole_first)
+
+
+def _added_tokens(path: Path, added: object, entries: Mapping[str, int]) -> dict[str, AddedToken]:
+    """The added tokens of a file, with the ids that `tokenizers` gives them; FormatError if the file disagrees."""
+    if not isinstance(added, list):
+        raise FormatError(f"{path}: added_tokens is {_shown(added)}, expected a list")
+    tokens: dict[str, AddedToken] = {}
+    highest = -1
+    for place, entry in enumerate(added):
+        text, token_id = (entry.get("content"), entry.get("id")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(text, str) or not text or type(token_id) is not int or text in tokens:
+            raise FormatError(
+                f"{path}: added token {place} is {_shown(entry)}, expected an object with a content that no other has, "
+                "and an id"
+            )
+        try:
+            text.encode()
+        except UnicodeEncodeError as err:
+            raise FormatError(f"{path}: added token {place}, {_shown(text)}, holds a lone surrogate") from err
+        # `tokenizers` looks a token up in the vocabulary, or else numbers it itself; it only warns if the file differs.
+        given = entries.get(text, max(len(entries), highest + 1))
+        if given != token_id:
+            raise FormatError(
+                f"{path}: added token {place}, {_shown(text)}, has id {token_id}, but `tokenizers` would give it "
+                f"{given}; put added tokens into model.vocab to keep their ids"
+            )
+        highest = max(highest, token_id)
+        tokens[text] = AddedToken(text, token_id, **{flag: bool(entry.get(flag)) for flag in _FLAGS})
+    _refuse_two_passes(tokens)
+    return tokens
+
+
+def _refuse_two_passes(tokens: Mapping[str, AddedToken]) -> None:
+    """Without a normalizer, `normalized` only says that a token is looked for after all others have been found."""
+    first = [token for token in tokens.values() if not token.normalized]
+    second = [token for token in tokens.values() if token.normalized]
+    if not first or not second:
+        return
+    # Alike ends and beginnings are enough to overlap; the second pass also sees a border where the first found a token.
+    if any(token.single_word or token.lstrip or token.rstrip for token in tokens.values()) or _overlap(first, second):
+        raise NotOursError("added tokens are found in two passes, by `normalized`, that see each other's text")
+
+
+def _overlap(first: Sequence[AddedToken], second: Sequence[AddedToken]) -> bool:
+    """Whether a token of one list can share text with one of the other: a part of it, or an end that is a beginning."""
+    for ours, theirs in ((first, second), (second, first)):
+        whole = {token.text for token in theirs}
+        beginnings = {text[:length] for text in whole for length in range(1, len(text) + 1)}
+        for text in (token.text for token in ours):
+            for start in range(len(text)):
+                if text[start:] in beginnings or any(text[start:end] in whole for end in range(start + 1, len(text))):
+                    return True
+    return False
+
+
+def _merges(path: Path, merges: object, entries: Mapping[str, int]) -> list[tuple[str, str]]:
+    if not isinstance(merges, list):
+        raise FormatError(f"{path}: model.merges is {_shown(merges)}, expected a list")
+    pairs: dict[tuple[str, str], None] = {}
+    for rank, merge in enumerate(merges):
+        pair = tuple(merge.split(" ")) if isinstance(merge, str) else merge
+        if not isinstance(pair, (tuple, list)) or [type(part) for part in pair] != [str, str]:
+            raise FormatError(f"{path}: merge {rank} is {_shown(merge)}, expected two tokens")
+        left, right = pair
         for string in (left, right, left + right):
-            if string not in strings:
+            if string not in entries:
                 raise FormatError(
-                    f"{path}: merge {rank}, {left!r} + {right!r}, needs {string!r}, which is not in vocab"
+                    f"{path}: merge {rank} of {_shown(left)} and {_shown(right)} needs the token {_shown(string)}, "
+                    "which is not in model.vocab"
                 )
-        merges.append((strings[left], strings[right]))
-    return Vocab(tuple(tokens), tuple(merges), added_tokens, whole_first=bool(model.get("ignore_merges")))
+        pairs.pop((left, right), None)  # of a pair that is there twice, the last rank counts in `tokenizers`
+        pairs[left, right] = None
+    return list(pairs)
+
+
+def _refuse_double_roles(
+    added: Mapping[str, AddedToken],
+    entries: Mapping[str, int],
+    merges: Sequence[tuple[str, str]],
+    whole_first: bool,
+) -> None:
+    """An added token that text can also turn into by itself would have two sets of bytes here."""
+    shared = {text for text in added if text in entries}
+    merged = shared & {string for left, right in merges for string in (left, right, left + right)}
+    merged |= {text for text in shared if text in BYTES}
+    if whole_first:
+        merged |= {text for text in shared if not added[text].special and added[text].single_word}
+    if merged:
+        raise NotOursError(f"added token {_shown(min(merged))} is an ordinary token, too")
+
+
+def _token_bytes(string: str) -> bytes:
+    try:
+        return to_bytes(string)
+    except FormatError as err:
+        raise NotOursError(str(err)) from err
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
@@ -133,11 +226,6 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
     strings = [
         token.decode(errors="replace") if vocab.is_added(token_id) else to_characters(token)
         for token_id, token in enumerate(vocab.tokens)
-    ]
-    model_ids = [
-        token_id
-        for token_id, token in enumerate(vocab.tokens)
-        if token and (not vocab.is_added(token_id) or strings[token_id] in vocab.special_tokens)
     ]
     if pattern.stages == NAMED["gpt2"]:
         pre_tokenizer: dict[str, Any] = _byte_level(use_regex=True)
@@ -178,10 +266,23 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": vocab.whole_first,
-            "vocab": {strings[token_id]: token_id for token_id in model_ids},
+            # Added tokens too: `tokenizers` gives those that are not here ids of its own choice.
+            "vocab": _model_vocab(vocab, strings),
             "merges": [[strings[left], strings[right]] for left, right in vocab.merges],
         },
     }
+
+
+def _model_vocab(vocab: Vocab, strings: Sequence[str]) -> dict[str, int]:
+    """All tokens by their strings; LossyConversionError for two that are written alike, since the file has one id."""
+    entries: dict[str, int] = {}
+    for token_id, string in enumerate(strings):
+        if string and entries.setdefault(string, token_id) != token_id:
+            raise LossyConversionError(
+                f"tokens {entries[string]} and {token_id} are both written {_shown(string)} in tokenizer.json, because "
+                "one of them is an added token; it cannot hold both, so leave the added token out"
+            )
+    return entries
 
 
 def _byte_level(*, use_regex: bool) -> dict[str, Any]:

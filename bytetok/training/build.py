@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from bytetok.errors import CorpusError, TrainingError
+from bytetok.errors import CorpusError, TrainingError, VocabMismatchError
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
 from bytetok.tokenizer.vocab import AddedToken, Vocab
@@ -17,7 +17,7 @@ from bytetok.training.counts import PretokenCounts, count_pretokens
 from bytetok.training.recipe import Recipe, load_recipe
 
 Stage = Callable[[str, int], None]
-"""Hears the name of the stage ("count", "merge", "count lines", "merge lines") and how far it is: bytes or tokens."""
+"""Hears the name of the stage, "count" or "merge", and how far it is: bytes read, or tokens made."""
 
 _SAMPLE_BYTES = 64 << 20
 
@@ -28,7 +28,6 @@ def train(
     recipe: str | os.PathLike[str] | Recipe | None = None,
     threads: int = 1,
     memory: int | str | None = None,
-    line_counts: PretokenCounts | None = None,
     name: str | None = None,
     progress: Stage | None = None,
     **settings: Any,
@@ -39,20 +38,60 @@ def train(
     pattern o200k. Domain tokens that are one pretoken join the vocabulary as tokens that only a whole pretoken can match;
     those that cross pretoken borders become added tokens that never match inside a word; both take the place of the rarest
     merges, so the vocabulary has the size asked for. With superwords there are no domain tokens: the second stage learns
-    those that pay. Counts instead of text cannot tell how often an added token occurs, so then none is placed unless the
-    recipe's ``min_domain_count`` is 0; with superwords they need ``line_counts`` too.
+    those that pay. Counts instead of text must have been made by the split pattern, or by ``"lines"`` for superwords; they
+    cannot tell how often an added token occurs, so then none is placed unless ``min_domain_count`` is 0.
 
-    Raises TrainingError, FormatError for a bad setting, and what reading and counting raise.
+    Raises TrainingError, VocabMismatchError, FormatError for a bad setting, and what reading and counting raise.
     """
     chosen = _settings(recipe, settings)
-    pattern = SplitPattern.of(chosen.pattern)
-    texts = None if isinstance(source, PretokenCounts) else _replayable(source, chosen)
-    counts = _counts(source if texts is None else texts, pattern, threads, memory, progress, "count")
     label = name or (chosen.name if recipe is not None else "trained")
-    words = round(chosen.vocab_size * (1 - chosen.superwords))
+    if chosen.superwords:
+        trained = _superwords(source, chosen, threads, memory, label, progress)
+    else:
+        trained = _words(source, chosen, threads, memory, label, progress)
+    if chosen.pad_to_power_of_two:
+        trained = _padded(trained)
+    provenance = {**trained.provenance, "recipe": {key: value for key, value in asdict(chosen).items() if value}}
+    return Tokenizer(trained.vocab, trained.pattern, name=label, provenance=provenance)
+
+
+def _superwords(
+    source: Texts | PretokenCounts | Iterable[str | bytes],
+    chosen: Recipe,
+    threads: int,
+    memory: int | str | None,
+    label: str,
+    progress: Stage | None,
+) -> Tokenizer:
+    return superwords.train_superwords(
+        _counts(source, superwords.LINES, threads, memory, progress),
+        vocab_size=chosen.vocab_size,
+        superwords=chosen.superwords,
+        pattern=chosen.pattern,
+        special_tokens=chosen.special_tokens,
+        min_count=chosen.min_count,
+        max_token_length=chosen.max_token_length or superwords.MAX_BYTES,
+        name=label,
+        progress=_part(progress, "merge"),
+    )
+
+
+def _words(
+    source: Texts | PretokenCounts | Iterable[str | bytes],
+    chosen: Recipe,
+    threads: int,
+    memory: int | str | None,
+    label: str,
+    progress: Stage | None,
+) -> Tokenizer:
+    with_domain = bool(chosen.domain_groups or chosen.domain_extra)
+    texts = None
+    if not isinstance(source, PretokenCounts):
+        texts = source = _replayable(source) if with_domain else source
+    counts = _counts(source, SplitPattern.of(chosen.pattern), threads, memory, progress)
     trained = bpe.train_bpe(
         counts,
-        vocab_size=words,
+        vocab_size=chosen.vocab_size,
         special_tokens=chosen.special_tokens,
         min_count=chosen.min_count,
         max_token_length=chosen.max_token_length,
@@ -60,25 +99,7 @@ def train(
         name=label,
         progress=_part(progress, "merge"),
     )
-    if chosen.superwords:
-        lines = line_counts
-        if lines is None:
-            if texts is None:
-                raise TrainingError('superwords need counts of lines too; count the text with pattern="lines" as well')
-            lines = _counts(texts, superwords.PATTERN, threads, memory, progress, "count lines")
-        trained = superwords.train_superwords(
-            trained,
-            lines,
-            vocab_size=chosen.vocab_size,
-            min_count=chosen.min_count,
-            progress=_part(progress, "merge lines"),
-        )
-    elif chosen.domain_groups or chosen.domain_extra:
-        trained = _with_domain_tokens(trained, counts, texts, chosen)
-    if chosen.pad_to_power_of_two:
-        trained = _padded(trained)
-    provenance = {**trained.provenance, "recipe": {key: value for key, value in asdict(chosen).items() if value}}
-    return Tokenizer(trained.vocab, trained.pattern, name=label, provenance=provenance)
+    return _with_domain_tokens(trained, counts, texts, chosen) if with_domain else trained
 
 
 def _settings(recipe: str | os.PathLike[str] | Recipe | None, settings: dict[str, Any]) -> Recipe:
@@ -101,14 +122,12 @@ def _settings(recipe: str | os.PathLike[str] | Recipe | None, settings: dict[str
     return Recipe(**{**defaults, **given})
 
 
-def _replayable(source: Texts | Iterable[str | bytes], chosen: Recipe) -> Texts | Sequence[str | bytes]:
-    """Text that can be read as often as the settings need."""
-    twice = bool(chosen.superwords or chosen.domain_groups or chosen.domain_extra)
+def _replayable(source: Texts | Iterable[str | bytes]) -> Texts | Sequence[str | bytes]:
+    """Text that can be read twice."""
     if isinstance(source, Texts):
-        if twice and source.one_shot:
+        if source.one_shot:
             raise CorpusError(
-                "superwords and domain tokens need to read the text twice, and this source can be read only once; save it "
-                "to a file first"
+                "domain tokens need to read the text twice, and this source can be read only once; save it to a file first"
             )
         return source
     return source if isinstance(source, (list, tuple)) else list(source)
@@ -124,11 +143,14 @@ def _counts(
     threads: int,
     memory: int | str | None,
     progress: Stage | None,
-    stage: str,
 ) -> PretokenCounts:
     if isinstance(source, PretokenCounts):
+        if source.pattern.stages != pattern.stages:
+            raise VocabMismatchError(
+                f"the counts were made by {source.pattern}, this training needs {pattern}; count again with that pattern"
+            )
         return source
-    return count_pretokens(source, pattern=pattern, threads=threads, memory=memory, progress=_part(progress, stage))
+    return count_pretokens(source, pattern=pattern, threads=threads, memory=memory, progress=_part(progress, "count"))
 
 
 def _with_domain_tokens(

@@ -88,6 +88,14 @@ class PretokenCounts:
         header = counts_file.Header(self.pattern, self.documents, self.bytes)
         counts_file.write(path, header, _batches(self._core.sorted()))
 
+    def resplit(self, pattern: str | Sequence[str] | SplitPattern) -> PretokenCounts:
+        """Cut each pretoken further: the counts that splitting the text by this pattern and then by ``pattern`` would give."""
+        finer = SplitPattern.of(pattern)
+        stages = SplitPattern.of((*self.pattern.stages, *finer.stages))
+        return PretokenCounts(
+            self._core.resplit(finer.core), stages, documents=self.documents, bytes=self.bytes
+        )
+
     @property
     def total(self) -> int:
         """The sum of all counts."""
@@ -192,8 +200,8 @@ def count_to_parquet(
 def merge_to_parquet(paths: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> counts_file.Header:
     """Add count files into one; the same bytes as counting all their text at once, in memory for a part of each file.
 
-    Raises as :meth:`PretokenCounts.load`, FormatError for a file whose pretokens are not sorted, and TrainingError for a
-    sum past 2^64.
+    Raises as :meth:`PretokenCounts.load`, FormatError for a file whose pretokens are not sorted, and TrainingError for
+    a sum past 2^64.
     """
     listed = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not listed:

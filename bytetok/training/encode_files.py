@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from bytetok._files import atomic_path
-from bytetok.errors import BytetokError, CorpusError, FormatError
+from bytetok.errors import BytetokError, CorpusError, FormatError, UnknownTokenError
 from bytetok.tokenizer.tokenizer import Special
 from bytetok.training.corpus import Texts
 from bytetok.training.encoding import Document
@@ -222,3 +222,28 @@ def _load(path: Path) -> Any:
         raise FormatError(f"{path}: no such file; ids in .npy come with the offsets of their documents") from err
     except (ValueError, OSError) as err:
         raise FormatError(f"{path}: not a whole .npy file: {err}") from err
+
+
+# ----------------------------------------------------------------------------------------------------------- decoding
+
+
+class Decoder(Protocol):
+    """The part of a tokenizer that decoding needs."""
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that ids stand for."""
+
+
+def decode_files(tokenizer: Decoder, sources: Iterable[PathName | IO[str]]) -> Iterator[bytes]:
+    """The bytes of each document in files of ids (see :func:`read_ids`), which are opened one after the other.
+
+    Raises UnknownTokenError, with the document, for an id that the tokenizer does not have.
+    """
+    number = 0
+    for source in sources:
+        for ids in read_ids(source):
+            try:
+                yield tokenizer.decode_bytes(ids)
+            except UnknownTokenError as err:
+                raise UnknownTokenError(f"document {number}: {err}") from err
+            number += 1

@@ -1,6 +1,6 @@
 """Superwords: a second stage of training that merges across pretoken borders.
 
-Stage one learns words as usual. Stage two forgets the split pattern, keeps only line ends as borders, and goes on merging:
+Stage one learns words, within lines. Stage two forgets the split pattern, keeps line ends as the only borders, and goes on merging:
 " of the", " in accordance with", ", $1.2 million". The result is plain BPE over lines, with the merges of both stages in one
 list, so it needs no rule of its own to encode, and tokenizer.json says it exactly. Sources: SuperBPE (Liu et al. 2025, two
 stages in this manner) and BoundlessBPE (Schmidt et al. 2025).
@@ -8,13 +8,15 @@ stages in this manner) and BoundlessBPE (Schmidt et al. 2025).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bytetok.errors import TrainingError, VocabMismatchError
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
-from bytetok.training.bpe import Progress, continue_merges
+from bytetok.training.bpe import Progress, continue_merges, train_bpe
 from bytetok.training.counts import PretokenCounts
 
-PATTERN = SplitPattern.of("lines")
+LINES = SplitPattern.of("lines")
 """The borders that superwords respect."""
 
 MAX_BYTES = 48
@@ -22,35 +24,44 @@ MAX_BYTES = 48
 
 
 def train_superwords(
-    tokenizer: Tokenizer,
     line_counts: PretokenCounts,
     *,
     vocab_size: int,
+    superwords: float = 0.5,
+    pattern: str | Sequence[str] | SplitPattern = "o200k",
+    special_tokens: Sequence[str] = (),
     min_count: int = 2,
     max_token_length: int | None = MAX_BYTES,
+    name: str = "trained",
     progress: Progress | None = None,
 ) -> Tokenizer:
-    """Continue a vocabulary across pretoken borders, up to ``vocab_size`` tokens. Every token keeps its id.
+    """Learn ``vocab_size`` tokens, the share ``superwords`` of them across pretoken borders.
 
-    ``line_counts`` are counts of the same text with the pattern ``"lines"``, which is also the split pattern of the result.
-    Lines seldom repeat, so these counts are about as large as the text: count a sample of a corpus of many gigabytes.
-    ``max_token_length`` is in bytes.
+    ``line_counts`` are counts with the pattern ``"lines"``; words are learned from the same counts, cut further by
+    ``pattern``, so that no word crosses a line. Lines seldom repeat, so the counts are about as large as the text: count a
+    sample of a corpus of many gigabytes. ``max_token_length`` is in bytes. ``progress`` hears the number of tokens.
 
-    Raises VocabMismatchError for counts of another pattern, and TrainingError for a vocabulary that has tokens without
-    merges (domain tokens, or a rank file).
+    Raises VocabMismatchError for counts of another pattern, and TrainingError as :func:`bytetok.train_bpe` does.
     """
-    if line_counts.pattern.stages != PATTERN.stages:
+    if line_counts.pattern.stages != LINES.stages:
         raise VocabMismatchError(
             f"superwords are learned from lines, but the counts were made by {line_counts.pattern}; count the text with "
             'pattern="lines"'
         )
-    if tokenizer.vocab.whole_first:
-        raise TrainingError(
-            "this vocabulary matches whole pretokens before merging, which over lines would be whole lines; train "
-            "superwords before adding domain tokens"
-        )
+    if not 0 < superwords < 1:
+        raise TrainingError(f"superwords is {superwords}; expected a share of the vocabulary between 0 and 1, such as 0.5")
+    word_pattern = SplitPattern.of(pattern)
+    words = train_bpe(
+        line_counts.resplit(word_pattern),
+        vocab_size=round(vocab_size * (1 - superwords)),
+        special_tokens=special_tokens,
+        min_count=min_count,
+        max_token_length=max_token_length,
+        name=name,
+        progress=progress,
+    )
     trained = continue_merges(
-        tokenizer,
+        words,
         line_counts,
         vocab_size=vocab_size,
         min_count=min_count,
@@ -58,13 +69,11 @@ def train_superwords(
         length_unit="bytes",
         progress=progress,
     )
-    provenance = {
-        **tokenizer.provenance,
-        "superwords": {
-            "words": len(tokenizer.vocab),
-            "superwords": len(trained.vocab) - len(tokenizer.vocab),
-            "word_pattern": {"name": tokenizer.pattern.name, "stages": list(tokenizer.pattern.stages)},
-            "max_bytes": max_token_length,
-        },
+    described = {
+        "words": len(words.vocab),
+        "superwords": len(trained.vocab) - len(words.vocab),
+        "word_pattern": {"name": word_pattern.name, "stages": list(word_pattern.stages)},
+        "max_bytes": max_token_length,
     }
-    return Tokenizer(trained.vocab, trained.pattern, name=tokenizer.name, provenance=provenance)
+    provenance = {**words.provenance, "superwords": described}
+    return Tokenizer(trained.vocab, trained.pattern, name=name, provenance=provenance)

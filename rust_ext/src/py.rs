@@ -188,6 +188,12 @@ impl Counts {
         Counts(Mutex::new(self.with(|counts| counts.clone())))
     }
 
+    /// The counts of the pieces into which `splitter` cuts each pretoken.
+    fn resplit(&self, py: Python<'_>, splitter: &Splitter) -> PyResult<Self> {
+        let pieces = py.detach(|| self.with(|counts| counts.resplit(&splitter.0)))?;
+        Ok(Counts(Mutex::new(pieces)))
+    }
+
     /// A sorted copy, to be read in batches.
     fn sorted(&self, py: Python<'_>) -> PyResult<Sorted> {
         let counts = self.with(|counts| counts.clone());

@@ -2,6 +2,7 @@
 
 use hashbrown::HashTable;
 
+use crate::split::Splitter;
 use crate::{Error, Result, prefetch};
 
 /// The longest pretoken that fits a packed key; nine in ten are shorter.
@@ -286,6 +287,19 @@ impl Counts {
         for long in &self.longs {
             visit(self.long_bytes(long), long.count);
         }
+    }
+
+    /// The counts of the pieces into which `splitter` cuts each pretoken: one more stage of splitting, after counting.
+    pub fn resplit(&self, splitter: &Splitter) -> Result<Counts> {
+        let (mut pieces, mut outcome) = (Counts::new(), Ok(()));
+        self.each(|pretoken, count| {
+            if outcome.is_ok() {
+                outcome = splitter.each_of_bytes(pretoken, |start, end| {
+                    pieces.add(pretoken.get(start..end).unwrap_or_default(), count)
+                });
+            }
+        });
+        outcome.map(|()| pieces)
     }
 
     /// Sorts the pretokens in place, by their bytes; nothing can be looked up any more.

@@ -1,0 +1,132 @@
+"""``bytetok convert``, ``prune`` and ``diff``: commands that change or compare vocabularies."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bytetok.cli import options
+from bytetok.cli.exits import wrong_usage
+from bytetok.cli.inputs import open_texts, own_tokenizer, pretokens_of, report_skipped
+from bytetok.cli.outputs import check_file, check_folder, whole_folder
+from bytetok.cli.summary import on_counts, report_tokenizer
+from bytetok.cli.terminal import say, say_json
+
+Target = Annotated[
+    str, typer.Argument(metavar="OUT", help="A folder, or a file that ends in .json.", show_default=False)
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="TOKEN",
+        help="A token to keep in any case; repeat for more.",
+        show_default=False,
+        rich_help_panel=options.LEARNING,
+    ),
+]
+FewerTokens = Annotated[
+    int,
+    typer.Option(
+        "--vocab-size",
+        min=1,
+        metavar="N",
+        help="Tokens that stay.",
+        show_default=False,
+        rich_help_panel=options.LEARNING,
+    ),
+]
+
+
+def convert(tok: options.TokenizerName, out: Target, as_json: options.Json = False) -> None:
+    """Save a tokenizer in another format, with the same ids for every text.
+
+    A folder gets tokenizer.json, tokenizer_config.json and bytetok.json, as tokenizers and transformers
+    load them; a name that ends in .json gets a tokenizer.json alone.
+
+    Examples
+      bytetok convert o200k_base.tiktoken gpt-4o
+      bytetok convert my-32k my-32k.json
+    """
+    started = time.monotonic()
+    if out.endswith(".tiktoken"):
+        wrong_usage("rank files can be read but not written; name a folder or a file that ends in .json", "OUT")
+    check = check_file if out.endswith(".json") else check_folder
+    check(out)
+    tokenizer = own_tokenizer(tok, "converted")
+    if out.endswith(".json"):
+        from bytetok._files import write_text
+        from bytetok.tokenizer.json_format import to_json
+
+        write_text(out, json.dumps(to_json(tokenizer.vocab, tokenizer.pattern), ensure_ascii=False, indent=1) + "\n")
+    else:
+        with whole_folder(out) as folder:
+            tokenizer.save(folder)
+    report_tokenizer(tokenizer, out, time.monotonic() - started, as_json=as_json)
+
+
+def prune(
+    tok: options.TokenizerName,
+    files: options.FilesOrShards,
+    vocab_size: FewerTokens,
+    output: options.OutputFolder,
+    keep: Keep = None,
+    column: options.Column = "text",
+    file_format: options.FileFormat = None,
+    errors: options.Errors = "strict",
+    on_error: options.OnError = "raise",
+    threads: options.Threads = None,
+    memory: options.Memory = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make a vocabulary smaller: drop the tokens that the texts need least.
+
+    Bytes and special tokens stay, ids are numbered anew, and every text still round-trips.
+
+    Examples
+      bytetok prune gpt-4o contracts/ --vocab-size 32000 -o gpt-4o-contracts
+      bytetok prune my-64k counts.parquet --vocab-size 48000 --keep ' plaintiff' -o my-48k
+    """
+    from bytetok.training.reshape import prune as pruned
+
+    started = time.monotonic()
+    check_folder(output)
+    tokenizer = own_tokenizer(tok, "pruned")
+    texts = open_texts(files, column=column, errors=errors, on_error=on_error, file_format=file_format)
+    counts = pretokens_of(texts, tokenizer.pattern, threads=threads, memory=options.size_bytes(memory, "--memory"))
+    smaller = pruned(tokenizer, counts, vocab_size=vocab_size, keep=[token.encode() for token in keep or ()])
+    with whole_folder(output) as folder:
+        smaller.renamed(Path(output).resolve().name).save(folder)
+    report_tokenizer(
+        smaller,
+        output,
+        time.monotonic() - started,
+        measured=on_counts(smaller, counts),
+        more=report_skipped(texts),
+        as_json=as_json,
+    )
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A tokenizer, as in every command.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    as_json: options.Json = False,
+) -> None:
+    """Compare two vocabularies: tokens that only one has, and ids and merges that differ.
+
+    Examples
+      bytetok diff my-32k my-48k
+      bytetok diff gpt-4 gpt-4o --json
+    """
+    from bytetok.tokenizer.tokenizer import Tokenizer
+    from bytetok.training.reshape import diff as compared
+
+    difference = compared(Tokenizer.load(a), Tokenizer.load(b))
+    if as_json:
+        say_json(difference.to_dict())
+    else:
+        say(difference.table())
