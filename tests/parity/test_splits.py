@@ -16,10 +16,11 @@ from reference import naive_split
 from strategies import texts
 
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.patterns import NAMED
 
 tokenizers = pytest.importorskip("tokenizers")
 
-NAMES = ["gpt2", "cl100k", "o200k", "llama3", "qwen2", "qwen3", "deepseek-v3", "digits", "whitespace", "none"]
+NAMES = list(NAMED)
 
 
 def hf_split(text: str, stages: Sequence[str]) -> list[str]:

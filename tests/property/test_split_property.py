@@ -14,8 +14,9 @@ from strategies import documents, texts
 
 import bytetok as bt
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.patterns import NAMED
 
-NAMES = ["gpt2", "cl100k", "o200k", "llama3", "qwen2", "qwen3", "deepseek-v3", "digits", "whitespace", "none"]
+NAMES = list(NAMED)
 
 # Regexes that no scanner knows: an engine has to run them.
 USER_PATTERNS: list[str | Sequence[str]] = [
@@ -37,6 +38,11 @@ USER_PATTERNS: list[str | Sequence[str]] = [
 
 def expected(text: str, pattern: SplitPattern) -> list[bytes]:
     return [piece.encode() for piece in naive_split(text, pattern.stages)]
+
+
+def test_the_promised_names_are_there() -> None:
+    promised = "gpt2 cl100k o200k llama3 qwen2 qwen3 deepseek-v3 digits whitespace none"
+    assert set(promised.split()) <= NAMED.keys()
 
 
 def test_the_oracle_knows_our_version_of_unicode() -> None:

@@ -23,9 +23,10 @@ from bytetok.errors import (
     VocabMismatchError,
 )
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.patterns import NAMED
 
 MEGABYTE = 1 << 20
-NAMES = ["gpt2", "cl100k", "o200k", "llama3", "qwen2", "qwen3", "deepseek-v3", "digits", "whitespace", "none"]
+NAMES = list(NAMED)
 
 
 def counted(**words: int) -> bt.PretokenCounts:
