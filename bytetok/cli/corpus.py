@@ -49,7 +49,7 @@ EngineName = Annotated[
 
 def count(
     files: options.FilesOrShards,
-    output: CountOutput,
+    *,
     pattern: options.Pattern = None,
     column: options.Column = "text",
     file_format: options.FileFormat = None,
@@ -59,6 +59,7 @@ def count(
     threads: options.Threads = None,
     memory: options.Memory = None,
     engine: EngineName = "local",
+    output: CountOutput,
     as_json: options.Json = False,
 ) -> None:
     """Count the pretokens of texts, the one slow pass over a corpus.

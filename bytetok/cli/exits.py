@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,35 @@ FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 _GREEDY = "--on"
 
 
-class Commands(TyperGroup):
+class _Plain:
+    """Help without what a reader does not need: types of switches and arguments, ragged paragraphs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.help: str | None = _reflowed(getattr(self, "help", None) or "")
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options, ``--help`` last."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if param.param_type_name == "argument":
+                param.display_type_rich = _nothing
+            elif param.is_flag:
+                param.metavar = ""
+        return params
+
+
+def _nothing(ctx: Any) -> None:
+    return None
+
+
+def _reflowed(text: str) -> str:
+    """The help with each paragraph on one line, for the terminal to fold; examples, which are indented, as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(f"[not dim]{part}[/]" if "\n  " in part else part.replace("\n", " ") for part in paragraphs)
+
+
+class Commands(_Plain, TyperGroup):
     """All commands, with errors turned into messages and exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -30,12 +59,19 @@ class Commands(TyperGroup):
             return result
 
 
-class Command(TyperCommand):
+class Command(_Plain, TyperCommand):
     """A command whose ``--on`` takes every word up to the next option.
 
     The shell expands ``--on heldout/*.txt`` to ``--on heldout/a.txt heldout/b.txt``; an option of one value would leave
     the second file among the tokenizers.
     """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Arguments and options; ``--help`` stands under the last heading rather than under one of its own."""
+        params = super().get_params(ctx)
+        if len(params) > 1 and "--help" in params[-1].opts:
+            params[-1].rich_help_panel = getattr(params[-2], "rich_help_panel", None)
+        return params
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command's name."""

@@ -48,7 +48,7 @@ def count_files(texts: Texts) -> list[str]:
         wrong_usage(
             f"{shards[0]} holds counts and {other} holds text; count the text first (bytetok count), then give only "
             "count files",
-            "FILES...",
+            "FILES",
         )
     return shards
 

@@ -78,7 +78,7 @@ Superwords = Annotated[
 
 def train(
     files: options.FilesOrShards,
-    output: options.OutputFolder,
+    *,
     vocab_size: VocabSize = None,
     recipe: RecipeName = None,
     pattern: options.Pattern = None,
@@ -93,6 +93,7 @@ def train(
     on_error: options.OnError = "raise",
     threads: options.Threads = None,
     memory: options.Memory = None,
+    output: options.OutputFolder,
     as_json: options.Json = False,
 ) -> None:
     """Train a tokenizer from texts or count files.
@@ -194,8 +195,8 @@ def _stages(size: int | None, vocab_size: int) -> Iterator[Callable[[str, int], 
 def extend(
     tok: options.TokenizerName,
     files: options.FilesOrShards,
+    *,
     vocab_size: NewVocabSize,
-    output: options.OutputFolder,
     min_count: options.MinCount = None,
     max_token_length: options.MaxTokenLength = None,
     length_unit: options.LengthUnit = None,
@@ -205,6 +206,7 @@ def extend(
     on_error: options.OnError = "raise",
     threads: options.Threads = None,
     memory: options.Memory = None,
+    output: options.OutputFolder,
     as_json: options.Json = False,
 ) -> None:
     """Learn more tokens on other texts; every token there is keeps its id.

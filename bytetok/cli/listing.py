@@ -21,8 +21,9 @@ _SAMPLE = "11 U.S.C. § 362(a): 1,234.50 isn't\tdue\n  in 2025 法院"
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this one whole.", show_default=False)
+        str | None, typer.Argument(metavar="NAME|FILE", help="Show this one whole.", show_default=False)
     ] = None,
+    *,
     as_json: options.Json = False,
 ) -> None:
     """List the recipes of bytetok train --recipe, or show what one contains.
@@ -39,7 +40,7 @@ def recipes(
 
     if name is not None:
         recipe = load_recipe(name)
-        say_json(_as_values(recipe)) if as_json else say_values(_in_words(recipe))
+        say_json(_as_values(recipe)) if as_json else say_values(_in_words(recipe), fold=True)
         return
     listed = [load_recipe(known) for known in recipe_names()]
     say_json([_as_values(recipe) for recipe in listed]) if as_json else say(_recipe_table(listed))
@@ -98,8 +99,11 @@ def _recipe_table(listed: list[Recipe]) -> Table:
 
 
 def patterns(
-    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="A text to split.", show_default="a sample")] = _SAMPLE,
-    regex: Annotated[bool, typer.Option("--regex", help="Print the regular expressions.")] = False,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text to split.", show_default=False)] = _SAMPLE,
+    *,
+    regex: Annotated[
+        bool, typer.Option("--regex", help="Print the regular expressions.", rich_help_panel=options.OUTPUT)
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List the named split patterns, and how each cuts a text.

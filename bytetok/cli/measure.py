@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Compared = Annotated[
     list[str],
     typer.Argument(
-        metavar="TOK...",
+        metavar="TOK",
         help="Folders, tokenizer.json or .tiktoken files, or published names such as gpt-4o.",
         show_default=False,
     ),
@@ -46,8 +46,7 @@ Baseline = Annotated[
     typer.Option(
         "--baseline",
         metavar="TOK",
-        help="Compare token counts with this one's.",
-        show_default="the first",
+        help="Compare token counts with this one's, the first if not given.",
         rich_help_panel="Comparison",
     ),
 ]
@@ -56,26 +55,28 @@ Languages = Annotated[
     typer.Option(
         "--languages",
         metavar="PATH",
-        help="Parallel texts: a folder of LANGUAGE.txt, or parquet with columns language and text.",
-        show_default="Article 1 of the UDHR",
+        help="Parallel texts for parity: a folder of LANGUAGE.txt, or parquet with columns language and text.",
         rich_help_panel="Comparison",
     ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print one CSV row a tokenizer.", rich_help_panel=options.OUTPUT)]
 Html = Annotated[
     str | None,
-    typer.Option("--html", metavar="FILE", help="Also write one page that needs no other file.",
-                 rich_help_panel=options.OUTPUT),
+    typer.Option(
+        "--html", metavar="FILE", help="Also write one page that needs no other file.", rich_help_panel=options.OUTPUT
+    ),
 ]
 Plot = Annotated[
     str | None,
-    typer.Option("--plot", metavar="FILE", help="Also write a figure: .png, .svg or .pdf.",
-                 rich_help_panel=options.OUTPUT),
+    typer.Option(
+        "--plot", metavar="FILE", help="Also write a figure: .png, .svg or .pdf.", rich_help_panel=options.OUTPUT
+    ),
 ]
 
 
 def evaluate(
     toks: Compared,
+    *,
     on: On,
     baseline: Baseline = None,
     languages: Languages = None,

@@ -15,7 +15,7 @@ INPUT, LEARNING, OUTPUT, SPEED = "Input", "Learning", "Output", "Speed"
 Files = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILES...",
+        metavar="FILES",
         help="Files, folders, globs or URLs: text, .jsonl or .parquet, also .gz .zst .xz .bz2. - is standard input.",
         show_default=False,
     ),
@@ -23,7 +23,7 @@ Files = Annotated[
 FilesOrShards = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILES...",
+        metavar="FILES",
         help="Texts (files, folders, globs, URLs; - is standard input), or count files written by bytetok count.",
         show_default=False,
     ),
@@ -57,8 +57,7 @@ Pattern = Annotated[
     typer.Option(
         "--pattern",
         metavar="NAME|REGEX",
-        help="How text is split before it is counted; bytetok patterns lists the names.",
-        show_default="o200k",
+        help="How text is split before it is counted, o200k if not given; bytetok patterns lists the names.",
         rich_help_panel=LEARNING,
     ),
 ]
@@ -68,8 +67,7 @@ MinCount = Annotated[
         "--min-count",
         min=1,
         metavar="N",
-        help="Merge only pairs that occur N times.",
-        show_default="2",
+        help="Merge only pairs that occur N times, 2 if not given.",
         rich_help_panel=LEARNING,
     ),
 ]
@@ -82,12 +80,12 @@ MaxTokenLength = Annotated[
 LengthUnit = Annotated[
     Literal["bytes", "characters"] | None,
     typer.Option(
-        "--length-unit", help="What that length counts.", show_default="bytes", rich_help_panel=LEARNING
+        "--length-unit", help="What that length counts, bytes if not given.", rich_help_panel=LEARNING
     ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, metavar="N", show_default="all cores", rich_help_panel=SPEED),
+    typer.Option("--threads", min=1, metavar="N", help="Every core if not given.", rich_help_panel=SPEED),
 ]
 Memory = Annotated[
     str | None,

@@ -38,13 +38,21 @@ def say_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def say_values(values: Mapping[str, Any]) -> None:
-    """Print a result as aligned lines of name and value."""
+def say_values(values: Mapping[str, Any], *, fold: bool = False) -> None:
+    """Print a result as aligned names and values; long values run on unless they ``fold`` into their column."""
+    from rich.table import Table
     from rich.text import Text
 
-    width = max(map(len, values))
-    lines = (Text.assemble((f"{name:<{width}}", "dim"), "  ", str(value)) for name, value in values.items())
-    say(*lines, soft_wrap=True)
+    if fold:
+        grid = Table.grid("name", "value", padding=(0, 2, 0, 0))
+        for name, value in values.items():
+            grid.add_row(Text(name, "dim"), Text(str(value), overflow="fold"))
+        say(grid)
+        return
+    width = max(map(len, values)) + 2
+    for name, value in values.items():
+        text = str(value).replace("\n", "\n" + " " * width)
+        say(Text.assemble((f"{name:<{width}}", "dim"), text), soft_wrap=True)
 
 
 def note(message: str) -> None:

@@ -42,15 +42,18 @@ IdsOutput = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Where to write: .parquet, .npy, or text.",
-        show_default="stdout, as text",
+        help="Where to write: .parquet, .npy, or text; standard output if not given.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
 BytesOutput = Annotated[
     str | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", help="Where to write.", show_default="stdout", rich_help_panel=options.OUTPUT
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Where to write; standard output if not given.",
+        rich_help_panel=options.OUTPUT,
     ),
 ]
 ShownText = Annotated[
@@ -58,14 +61,17 @@ ShownText = Annotated[
 ]
 IdFiles = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FILES...]", help="Files that encode wrote; standard input if none.", show_default=False),
+    typer.Argument(metavar="FILES", help="Files that encode wrote; standard input if none.", show_default=False),
 ]
 
 
 def show(
     tok: options.TokenizerName,
     text: ShownText,
-    ids: Annotated[bool, typer.Option("--ids", help="List the tokens with their ids.")] = False,
+    *,
+    ids: Annotated[
+        bool, typer.Option("--ids", help="List the tokens with their ids.", rich_help_panel=options.OUTPUT)
+    ] = False,
     html: Html = None,
     as_json: options.Json = False,
 ) -> None:
@@ -134,13 +140,14 @@ def _table(pieces: Sequence[tuple[int, bytes]]) -> Table:
 def encode(
     tok: options.TokenizerName,
     files: options.Files,
-    output: IdsOutput = None,
+    *,
     special: Special = "raise",
     column: options.Column = "text",
     file_format: options.FileFormat = None,
     errors: options.Errors = "strict",
     on_error: options.OnError = "raise",
     threads: options.Threads = None,
+    output: IdsOutput = None,
     as_json: options.Json = False,
 ) -> None:
     """Encode texts to token ids, one document after the other.
@@ -190,6 +197,7 @@ def _report(done: Encoded, output: str, seconds: float, skipped: dict[str, Any],
 def decode(
     tok: options.TokenizerName,
     files: IdFiles = None,
+    *,
     output: BytesOutput = None,
     as_json: Annotated[
         bool,

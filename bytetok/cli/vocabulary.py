@@ -42,7 +42,7 @@ FewerTokens = Annotated[
 ]
 
 
-def convert(tok: options.TokenizerName, out: Target, as_json: options.Json = False) -> None:
+def convert(tok: options.TokenizerName, out: Target, *, as_json: options.Json = False) -> None:
     """Save a tokenizer in another format, with the same ids for every text.
 
     A folder gets tokenizer.json, tokenizer_config.json and bytetok.json, as tokenizers and transformers
@@ -72,8 +72,8 @@ def convert(tok: options.TokenizerName, out: Target, as_json: options.Json = Fal
 def prune(
     tok: options.TokenizerName,
     files: options.FilesOrShards,
+    *,
     vocab_size: FewerTokens,
-    output: options.OutputFolder,
     keep: Keep = None,
     column: options.Column = "text",
     file_format: options.FileFormat = None,
@@ -81,6 +81,7 @@ def prune(
     on_error: options.OnError = "raise",
     threads: options.Threads = None,
     memory: options.Memory = None,
+    output: options.OutputFolder,
     as_json: options.Json = False,
 ) -> None:
     """Make a vocabulary smaller: drop the tokens that the texts need least.
@@ -114,6 +115,7 @@ def prune(
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A tokenizer, as in every command.", show_default=False)],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
+    *,
     as_json: options.Json = False,
 ) -> None:
     """Compare two vocabularies: tokens that only one has, and ids and merges that differ.
