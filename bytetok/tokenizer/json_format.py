@@ -168,8 +168,11 @@ def _overlap(first: Sequence[AddedToken], second: Sequence[AddedToken]) -> bool:
         beginnings = {text[:length] for text in whole for length in range(1, len(text) + 1)}
         for text in (token.text for token in ours):
             for start in range(len(text)):
-                if text[start:] in beginnings or any(text[start:end] in whole for end in range(start + 1, len(text))):
-                    return True
+                for end in range(start + 1, len(text) + 1):
+                    if text[start:end] not in beginnings:
+                        break
+                    if end == len(text) or text[start:end] in whole:
+                        return True
     return False
 
 
