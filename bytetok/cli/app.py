@@ -20,12 +20,13 @@ from bytetok.cli.vocabulary import convert, diff, prune
 _MAKE, _USE, _CHANGE = "Make a tokenizer", "Use it", "Change it"
 
 app = typer.Typer(
+    name="bytetok",
     cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 

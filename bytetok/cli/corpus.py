@@ -43,7 +43,11 @@ Shard = Annotated[
 ]
 EngineName = Annotated[
     Engine,
-    typer.Option("--engine", help="Count here, or on the Ray cluster.", rich_help_panel=options.SPEED),
+    typer.Option(
+        "--engine",
+        help="Count in this process, or on the Ray cluster at RAY_ADDRESS.",
+        rich_help_panel=options.SPEED,
+    ),
 ]
 
 

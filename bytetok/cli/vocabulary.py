@@ -120,6 +120,8 @@ def diff(
 ) -> None:
     """Compare two vocabularies: tokens that only one has, and ids and merges that differ.
 
+    Tokens that both have can keep their embeddings when a model changes its tokenizer.
+
     Examples
       bytetok diff my-32k my-48k
       bytetok diff gpt-4 gpt-4o --json

@@ -11,6 +11,7 @@ from bytetok._files import write_text
 from bytetok.errors import CorpusError, FormatError, InvalidPatternError, LossyConversionError
 from bytetok.tokenizer.bytelevel import BYTES, to_bytes, to_characters
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
+from bytetok.tokenizer.tiktoken_format import is_ranked
 from bytetok.tokenizer.vocab import AddedToken, Vocab
 
 _FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
@@ -117,7 +118,9 @@ def _vocab(path: Path, model: Mapping[str, Any], added: object) -> Vocab:
     merges = _merges(path, model.get("merges") or [], entries)
     _refuse_double_roles(added_tokens, entries, merges, whole_first)
     pairs = tuple((entries[left], entries[right]) for left, right in merges)
-    return Vocab(tuple(tokens), pairs, added_tokens, whole_first)
+    added_ids = {token.id for token in added_tokens.values()}
+    ordinary = [b"" if token_id in added_ids else token for token_id, token in enumerate(tokens)]
+    return Vocab(tuple(tokens), pairs, added_tokens, whole_first, whole_first and is_ranked(ordinary, pairs))
 
 
 def _added_tokens(path: Path, added: object, entries: Mapping[str, int]) -> dict[str, AddedToken]:
@@ -225,7 +228,11 @@ def _shown(value: object) -> str:
 
 
 def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
-    """The content of a tokenizer.json that ``tokenizers`` and transformers 4 and 5 load."""
+    """The content of a tokenizer.json that ``tokenizers`` and transformers 4 and 5 load.
+
+    Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens.
+    """
+    _refuse_mixed(vocab)
     strings = [
         token.decode(errors="replace") if vocab.is_added(token_id) else to_characters(token)
         for token_id, token in enumerate(vocab.tokens)
@@ -274,6 +281,13 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
             "merges": [[strings[left], strings[right]] for left, right in vocab.merges],
         },
     }
+
+
+def _refuse_mixed(vocab: Vocab) -> None:
+    try:
+        _refuse_two_passes(vocab.added_tokens)
+    except NotOursError as err:
+        raise LossyConversionError(f"tokenizer.json would be read otherwise: {err}; give all the same `normalized`") from err
 
 
 def _model_vocab(vocab: Vocab, strings: Sequence[str]) -> dict[str, int]:
@@ -330,9 +344,12 @@ def config_of(vocab: Vocab, model_max_length: int | None = None) -> dict[str, An
 
 def write(directory: Path, vocab: Vocab, pattern: SplitPattern, provenance: Mapping[str, Any]) -> None:
     """Write tokenizer.json, tokenizer_config.json and bytetok.json, each whole or not at all."""
-    for name, content in (
-        ("tokenizer.json", to_json(vocab, pattern)),
-        ("tokenizer_config.json", config_of(vocab)),
-        ("bytetok.json", dict(provenance)),
-    ):
-        write_text(directory / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    contents = {
+        "tokenizer.json": to_json(vocab, pattern),
+        "tokenizer_config.json": config_of(vocab),
+        "bytetok.json": dict(provenance),
+    }
+    # All are spelled out before any is written, so that provenance that JSON cannot hold leaves no half of a tokenizer.
+    spelled = {name: json.dumps(content, ensure_ascii=False, indent=1) + "\n" for name, content in contents.items()}
+    for name, text in spelled.items():
+        write_text(directory / name, text)

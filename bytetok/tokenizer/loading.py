@@ -13,6 +13,7 @@ from bytetok.tokenizer import json_format, references, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
+from bytetok.tokenizer.vocab import AddedToken
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
@@ -53,12 +54,29 @@ def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
 def load_ranks(
     path: Path, *, name: str, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
 ) -> Tokenizer:
-    """Load a rank file. Its split pattern and special tokens are not in the file: they come from the caller, from a
-    bytetok.json beside it, or from the name of a published encoding."""
+    """Load a rank file. Its split pattern and special tokens are not in the file: they come from the caller, from
+    ``NAME.bytetok.json`` beside it (see :mod:`bytetok.tokenizer.convert`), or from the name of a published encoding.
+
+    Raises FormatError for a broken file, and one whose pattern nothing says.
+    """
+    described = tiktoken_format.description_path(path)
+    if pattern is None and described.is_file():
+        return _load_described(path, described, name)
     if pattern is None:
         pattern, special_tokens = _published(path, name)
     vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), special_tokens or {}, place=str(path))
     return Tokenizer(vocab, SplitPattern.of(pattern), name=name, provenance={"source": path.name})
+
+
+def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
+    content = json_format.read_json(described)
+    try:
+        pattern = SplitPattern.of(content["pattern"]["name"] or content["pattern"]["stages"])
+        added = {entry["text"]: AddedToken(**entry) for entry in content.pop("added_tokens")}
+    except (KeyError, TypeError) as err:
+        raise FormatError(f"{described}: expected the pattern and the added tokens of {path.name}: {err!r}") from err
+    vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), added, place=str(path))
+    return Tokenizer(vocab, pattern, name=name, provenance=content)
 
 
 def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:

@@ -31,7 +31,8 @@ class SplitPattern:
     """
 
     stages: tuple[str, ...]
-    name: str | None = None
+    # Two names may stand for the same regexes, as qwen2 and qwen3 do.
+    name: str | None = field(default=None, compare=False)
     _splitter: _core.Splitter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -140,15 +140,31 @@ class Tokenizer:
         ``tokenizers`` and transformers 4 and 5 load the folder and encode as this tokenizer does. Raises
         LossyConversionError for a vocabulary that tokenizer.json cannot express.
         """
+        json_format.write(Path(directory), self.vocab, self.pattern, self.description())
+
+    def description(self) -> dict[str, Any]:
+        """What bytetok.json says: the version, the split pattern, the size, and the provenance."""
         from bytetok import __version__
 
-        provenance = {
+        facts = {
             "bytetok": __version__,
             "pattern": {"name": self.pattern.name, "stages": list(self.pattern.stages)},
             "vocab_size": self.vocab_size,
-            **self.provenance,
         }
-        json_format.write(Path(directory), self.vocab, self.pattern, provenance)
+        # The provenance of a loaded tokenizer has facts of its own, which may no longer be true.
+        return {**facts, **self.provenance, **facts}
+
+    def to_tiktoken(self) -> Any:
+        """This tokenizer as a ``tiktoken.Encoding``; see :func:`bytetok.tokenizer.convert.to_tiktoken`."""
+        from bytetok.tokenizer.convert import to_tiktoken
+
+        return to_tiktoken(self)
+
+    def to_hf(self) -> Any:
+        """This tokenizer as a transformers tokenizer; see :func:`bytetok.tokenizer.convert.to_hf`."""
+        from bytetok.tokenizer.convert import to_hf
+
+        return to_hf(self)
 
     def renamed(self, name: str) -> Tokenizer:
         """The same tokenizer under another name, for tables."""

@@ -52,6 +52,11 @@ class Vocab:
         for text, token in self.added_tokens.items():
             if not 0 <= token.id < len(self.tokens):
                 raise SpecialTokenError(f"added token {text!r} has id {token.id}, outside 0 to {len(self.tokens) - 1}")
+            if not text or token.text != text or self.tokens[token.id] != text.encode(errors="surrogatepass"):
+                raise SpecialTokenError(
+                    f"added token {token.text!r} stands under {text!r} and has id {token.id}, whose token is "
+                    f"{self.tokens[token.id][:80]!r}; all three must be the same text, and not empty"
+                )
             if ids.setdefault(token.id, text) != text:
                 raise SpecialTokenError(f"added tokens {ids[token.id]!r} and {text!r} both have id {token.id}")
         self._ids  # noqa: B018 - finds duplicates now, not at first use
@@ -90,9 +95,11 @@ class Vocab:
 
     @cached_property
     def merge_triples(self) -> list[tuple[int, int, int]]:
-        """Merges as ``(left, right, token)``; raises FormatError if one makes a token that is not there."""
+        """Merges as ``(left, right, token)``; raises FormatError if one needs or makes a token that is not there."""
         triples = []
         for rank, (left, right) in enumerate(self.merges):
+            if not (0 <= left < len(self.tokens) and 0 <= right < len(self.tokens)):
+                raise FormatError(f"merge {rank} joins ids {left} and {right}; ids go from 0 to {len(self.tokens) - 1}")
             joined = self.tokens[left] + self.tokens[right]
             token = self._ids.get(joined)
             if token is None:
@@ -131,7 +138,11 @@ class Vocab:
 def special_tokens_from(texts: Sequence[str], first_id: int = 0) -> dict[str, AddedToken]:
     """Number special tokens from ``first_id``; raises SpecialTokenError for an empty or a repeated one."""
     tokens: dict[str, AddedToken] = {}
+    if isinstance(texts, (str, bytes)):
+        raise SpecialTokenError(f"special tokens are {texts!r}; expected a list of texts, such as [{texts!r}]")
     for text in texts:
+        if not isinstance(text, str):
+            raise SpecialTokenError(f"special token {text!r} is a {type(text).__name__}; expected a str")
         if not text:
             raise SpecialTokenError("a special token is empty; every special token needs a text to be found by")
         if text in tokens:

@@ -186,12 +186,12 @@ def _check(
         )
     if len(counts) == 0:
         raise TrainingError("the corpus is empty: no pretoken was counted, so there is nothing to learn from")
-    if vocab_size < 1:
-        raise TrainingError(f"vocab_size is {vocab_size}; it must be positive")
-    if min_count < 1:
-        raise TrainingError(f"min_count is {min_count}; a pair must occur at least once to be merged")
-    if max_token_length is not None and max_token_length < 1:
-        raise TrainingError(f"max_token_length is {max_token_length}; a token has at least one byte")
+    if not 1 <= vocab_size < 1 << 31:
+        raise TrainingError(f"vocab_size is {vocab_size}; expected a size from 1 to 2^31 - 1")
+    if not 1 <= min_count < 1 << 64:
+        raise TrainingError(f"min_count is {min_count}; expected a count from 1 to 2^64 - 1")
+    if max_token_length is not None and not 1 <= max_token_length < 1 << 31:
+        raise TrainingError(f"max_token_length is {max_token_length}; expected a length from 1 to 2^31 - 1")
     if length_unit not in ("bytes", "characters"):
         raise TrainingError(f'length_unit is {length_unit!r}; expected "bytes" or "characters"')
 
@@ -200,7 +200,7 @@ def _alphabet(counts: PretokenCounts, alphabet: str | int) -> list[int]:
     """The bytes of the alphabet in the order of GPT-2's characters."""
     if alphabet == "bytes":
         return list(BYTE_ORDER)
-    if alphabet != "seen" and not (isinstance(alphabet, int) and alphabet > 0):
+    if alphabet != "seen" and (not isinstance(alphabet, int) or isinstance(alphabet, bool) or alphabet < 1):
         raise TrainingError(f'alphabet is {alphabet!r}; expected "bytes", "seen" or a number of bytes to keep')
     seen = [0] * 256
     for pretoken, count in counts.items():

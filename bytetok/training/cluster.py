@@ -1,7 +1,7 @@
 """The counter of :mod:`bytetok.training.counts` on a Ray cluster.
 
-Sources are grouped into units. A task counts one unit with the very function that counts on one machine and gives back a
-sorted count file; the driver merges these as they lie on its disk. A unit depends on nothing but its sources, so a task
+Sources are grouped into units. A task counts one unit with the very function that counts on one machine and gives back
+a sorted count file; the caller merges these from its own disk. A unit depends on nothing but its sources, so a task
 whose worker or node dies is run again elsewhere, and the merged file cannot tell.
 """
 
@@ -11,9 +11,9 @@ import logging
 import os
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,21 +23,19 @@ import numpy.typing as npt
 
 from bytetok.errors import BytetokError, CorpusError, MissingDependencyError, TrainingError
 from bytetok.tokenizer.patterns import SplitPattern
-from bytetok.training.corpus import Texts
-from bytetok.training.corpus_sources import SkippedFile, Source, shown
+from bytetok.training.corpus import OnError, Texts
+from bytetok.training.corpus_sources import SkippedFile, Source, label, shown
 from bytetok.training.corpus_streams import Errors
 from bytetok.training.counts import Progress, count_to_parquet, merge_to_parquet, parse_size
 from bytetok.training.counts_file import Header
 
 Unit: TypeAlias = tuple[Source, ...]
-Counted: TypeAlias = tuple[npt.NDArray[np.uint8], int, list[SkippedFile]]
-"""A count file, the number of rows skipped, and the files skipped."""
 
-# A unit holds this much stored text: so little that a lost node loses minutes and the last unit does not keep all others
-# waiting, so much that starting a task does not count.
+# Stored bytes of a unit: so few that a lost node loses little work, so many that starting a task does not count.
 _LEAST_UNIT = 8 << 20
 _MOST_UNIT = 256 << 20
 _MOST_SOURCES = 10_000
+_QUEUE = 64  # units to wait for a CPU, besides two for each CPU
 # A node may be lost under the same unit this often. A unit that takes its worker down each time ends the run.
 _RETRIES = 10
 _PATIENCE = 5.0  # seconds for canceled tasks to delete their temporary files
@@ -55,13 +53,13 @@ def count_on_ray(
 ) -> Header:
     """Count the pretokens of a corpus on a Ray cluster into a parquet file.
 
-    The file is the one that :func:`~bytetok.training.counts.count_to_parquet` writes, byte for byte, also when workers or
-    whole nodes are lost on the way.
+    The file is the one that :func:`~bytetok.training.counts.count_to_parquet` writes, byte for byte, also when workers
+    or whole nodes are lost on the way.
 
-    Every node must be able to read the files by the same absolute path (or URL), and needs this version of bytetok-lm. A
-    file is the least that is handed out: to keep many CPUs busy, have many files. Documents in memory are sent along, as
-    one unit a collection. Count files come back through Ray's object store to the temporary folder (``TMPDIR``) of the
-    machine that calls, which merges them in little memory.
+    Every node must be able to read the files by the same absolute path (or URL), and needs this version of bytetok-lm.
+    A file is the least that is handed out: to keep many CPUs busy, have many files. Documents in memory are sent along,
+    each collection whole. Count files come back through Ray's object store to the temporary folder (``TMPDIR``) of the
+    machine that calls, which merges them in little memory. Ctrl-C cancels what runs and leaves no file.
 
     Args:
         texts: what :func:`~bytetok.read_texts` returns, of anything but standard input, pipes and iterators.
@@ -88,8 +86,8 @@ def count_on_ray(
             "counting on a cluster needs the package ray; pip install 'bytetok-lm[ray]'"
         ) from err
     with _connected(ray, address), tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
-        shards = _run(ray, texts, compiled, memory, workers, Path(folder), progress)
-        return merge_to_parquet(shards, path)
+        job = _Job(texts.column, texts.errors, texts.on_error, compiled, memory)
+        return merge_to_parquet(_run(ray, job, texts, workers, Path(folder), progress), path)
 
 
 def _check_request(texts: object, workers: int | None, memory: int | str | None) -> None:
@@ -101,8 +99,8 @@ def _check_request(texts: object, workers: int | None, memory: int | str | None)
     if texts.one_shot:
         stream = next(source.path for source in texts.sources if source.one_shot)
         raise CorpusError(
-            f"{shown(stream)} can be read only once and only here, by no other machine of a cluster; write it to a file "
-            "that every node can read"
+            f"{shown(stream)} can be read only once and only here, by no other machine of a cluster; write it to a "
+            "file that every node can read"
         )
     if workers is not None and workers < 1:
         raise TrainingError(f"workers is {workers}; at least one is needed")
@@ -117,8 +115,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         ours = ray.get_runtime_context().gcs_address
         if address not in (None, "auto", ours):
             raise TrainingError(
-                f"ray is connected to {ours} already, so it cannot connect to {address!r}; call ray.shutdown() first, or "
-                "leave the address out"
+                f"ray is connected to {ours} already, so it cannot connect to {address!r}; call ray.shutdown() first, "
+                "or leave the address out"
             )
         yield
         return
@@ -133,8 +131,11 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _units(sources: Iterable[Source], goal: int) -> Iterator[Unit]:
-    """Group sources, in order, to about ``goal`` stored bytes. What has no known size is a unit of its own."""
+def _units(sources: Sequence[Source], workers: int) -> Iterator[Unit]:
+    """Group sources, in order; there is always a unit. What has no known size is a unit of its own."""
+    known = sum(source.size or 0 for source in sources)
+    # Four units a worker, so that all workers end at about the same time.
+    goal = min(max(known // (4 * max(workers, 1)), _LEAST_UNIT), _MOST_UNIT)
     unit: list[Source] = []
     size = 0
     for source in sources:
@@ -149,49 +150,124 @@ def _units(sources: Iterable[Source], goal: int) -> Iterator[Unit]:
         if size >= goal or len(unit) >= _MOST_SOURCES:
             yield tuple(unit)
             unit, size = [], 0
-    if unit:
+    if unit or not sources:
         yield tuple(unit)
 
 
 def _run(
-    ray: Any,
-    texts: Texts,
-    pattern: SplitPattern,
-    memory: int | str | None,
-    workers: int | None,
-    folder: Path,
-    progress: Progress | None,
+    ray: Any, job: _Job, texts: Texts, workers: int | None, folder: Path, progress: Progress | None
 ) -> list[Path]:
-    """Count all units and put their count files into ``folder``; in the order of the units."""
-    cpus = workers or int(ray.cluster_resources().get("CPU", 1))
-    known = sum(source.size or 0 for source in texts.sources)
-    # Four units a worker, so that all end at about the same time.
-    units = _units(texts.sources, min(max(known // (4 * max(cpus, 1)), _LEAST_UNIT), _MOST_UNIT))
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_count_unit)
-    options = (texts.column, texts.errors, texts.on_error, pattern, memory)
-    waiting = enumerate(units)
+    """Count all units, put their count files into ``folder``, and list them in the order of the units."""
+    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_count)
+    waiting = enumerate(_units(texts.sources, workers or _cpus(ray)))
     running: dict[Any, tuple[int, Unit]] = {}
-    done: dict[int, tuple[Path, list[SkippedFile]]] = {}
+    shards: dict[int, Path] = {}
+    skipped_files: dict[int, tuple[SkippedFile, ...]] = {}
     texts.skipped = texts.bytes_read = 0
     try:
         while True:
             # A cluster that grows on demand grows by what waits.
-            most = workers or 64 + 2 * int(ray.cluster_resources().get("CPU", 0))
+            most = workers or _QUEUE + 2 * _cpus(ray)
             for index, unit in islice(waiting, max(most - len(running), 0)):
-                running[_submit(task, unit, options)] = index, unit
+                running[_submit(task, job, unit)] = index, unit
             if not running:
                 break
-            for reference in ray.wait(list(running), num_returns=1)[0]:
-                index, unit = running[reference]
-                counted, skipped_rows, skipped_files = _result(ray, reference, unit)
-                shard = folder / f"{index}.parquet"
-                counted.tofile(shard)
-                del running[reference], reference, counted  # the object store keeps the file as long as these do
-                done[index] = shard, skipped_files
-                texts.skipped += skipped_rows
-                texts.bytes_read += sum(source.size or 0 for source in unit)
-                if progress is not None:
-                    progress(texts.bytes_read)
+            reference = ray.wait(list(running), num_returns=1)[0][0]
+            index, unit = running[reference]
+            counted = _result(ray, reference, unit)
+            shards[index] = folder / f"{index}.parquet"
+            counted.file.tofile(shards[index])
+            skipped_files[index] = counted.skipped_files
+            texts.skipped += counted.skipped
+            texts.bytes_read += counted.read
+            # The object store keeps what either of these refers to.
+            del running[reference], reference, counted
+            if progress is not None:
+                progress(texts.bytes_read)
     finally:
         _cancel(ray, list(running))
-    ...
+    texts._skipped_now = [file for index in sorted(skipped_files) for file in skipped_files[index]]
+    return [shards[index] for index in sorted(shards)]
+
+
+def _cpus(ray: Any) -> int:
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+def _submit(task: Any, job: _Job, unit: Unit) -> Any:
+    try:
+        return task.remote(job, unit)
+    except (TypeError, AttributeError, pickle.PicklingError) as err:
+        raise CorpusError(
+            f"{_named(unit)} cannot be sent to a cluster: {err}; write the documents to a file that every node can read"
+        ) from err
+
+
+def _result(ray: Any, reference: Any, unit: Unit) -> _Counted:
+    """Fetch what a task gave back. Errors of this package come as they were raised on the node."""
+    try:
+        counted: _Counted = ray.get(reference)
+    except ray.exceptions.RayTaskError as err:
+        if isinstance(err.cause, BytetokError):
+            raise err.cause from None
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[-1]
+        raise TrainingError(
+            f"{_named(unit)} could not be counted on the cluster: {reason}; every node needs the same versions of "
+            "Python, ray and bytetok-lm, and room in its temporary folder"
+        ) from err
+    except ray.exceptions.RayError as err:
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
+        raise TrainingError(
+            f"{_named(unit)} could not be counted on the cluster: {reason}; if nodes run out of memory, pass memory="
+        ) from err
+    return counted
+
+
+def _named(unit: Unit) -> str:
+    if not unit:
+        return "the empty corpus"
+    return label(unit[0].path) + (f" and {len(unit) - 1} more" if len(unit) > 1 else "")
+
+
+def _cancel(ray: Any, running: Sequence[Any]) -> None:
+    """Stop tasks whose result nobody waits for, and let them delete their temporary files."""
+    if not running:
+        return
+    with suppress(ray.exceptions.RayError):  # the error on its way says more than that the cluster is gone
+        for reference in running:
+            ray.cancel(reference)
+        ray.wait(running, num_returns=len(running), timeout=_PATIENCE, fetch_local=False)
+
+
+# --- on the nodes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to do with every unit."""
+
+    column: str
+    errors: Errors
+    on_error: OnError
+    pattern: SplitPattern
+    memory: int | str | None
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A count file as its bytes, the bytes read for it, and the rows and files that were skipped."""
+
+    file: npt.NDArray[np.uint8]  # an array, because Ray hands those over without a copy
+    read: int
+    skipped: int
+    skipped_files: tuple[SkippedFile, ...]
+
+
+def _count(job: _Job, unit: Unit) -> _Counted:
+    texts = Texts(unit, column=job.column, errors=job.errors, on_error=job.on_error)
+    with tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
+        shard = Path(folder, "counts.parquet")
+        header = count_to_parquet(texts, shard, pattern=job.pattern, memory=job.memory)
+        return _Counted(
+            np.fromfile(shard, dtype=np.uint8), texts.bytes_read or header.bytes, texts.skipped, texts.skipped_files
+        )

@@ -52,7 +52,7 @@ class PretokenCounts:
     def from_dict(cls, counts: Mapping[bytes, int], pattern: str | Sequence[str] | SplitPattern) -> PretokenCounts:
         """Counts given as a mapping. Raises TrainingError for a count outside 1 to 2^64 - 1 or an empty pretoken."""
         for pretoken, count in counts.items():
-            if not pretoken or not 0 < count < 1 << 64:
+            if not isinstance(count, int) or not pretoken or not 0 < count < 1 << 64:
                 raise TrainingError(
                     f"pretoken {pretoken[:80]!r} has count {count}; pretokens are not empty and counts are 1 to "
                     "2^64 - 1"
@@ -230,8 +230,8 @@ def parse_size(size: int | str) -> int:
 def _counter(
     pattern: SplitPattern, threads: int, memory: int | str | None, strict: bool
 ) -> Iterator[_core.Counter]:
-    if threads < 1:
-        raise TrainingError(f"threads is {threads}; at least one is needed")
+    if not 1 <= threads <= 1024:
+        raise TrainingError(f"threads is {threads}; expected a number from 1 to 1024, best the number of cores")
     budget = None
     if memory is not None:
         whole = parse_size(memory)

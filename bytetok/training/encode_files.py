@@ -168,7 +168,7 @@ def read_ids(source: PathName | IO[str]) -> Iterator[list[int]]:
     if not isinstance(source, str | os.PathLike):
         return _read_lines(source, "standard input")
     path = Path(source)
-    if not path.is_file():
+    if not path.exists() or path.is_dir():  # a pipe of the shell's <(...) is no regular file
         raise CorpusError(f"{os.fspath(source)}: no such file; expected token ids as .parquet, .npy or text")
     kinds = {".parquet": _read_parquet, ".npy": _read_numpy}
     return kinds.get(path.suffix, _read_text)(path)

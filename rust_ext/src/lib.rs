@@ -38,8 +38,8 @@ pub enum Error {
     #[error("{path}: {source}")]
     Io { path: String, source: std::io::Error },
     /// A count passed 2^64.
-    #[error("the count of pretoken {pretoken} passes 2^64")]
-    CountOverflow { pretoken: String },
+    #[error("{what} passes 2^64")]
+    CountOverflow { what: String },
     /// More than the engine's 32-bit positions can address.
     #[error("{what}: {size} is more than the engine's limit of {limit}")]
     TooLarge { what: &'static str, size: u64, limit: u64 },
@@ -58,6 +58,12 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// A count that passes 2^64, of one pretoken.
+    pub(crate) fn overflow(pretoken: &[u8]) -> Self {
+        let shown = String::from_utf8_lossy(pretoken.get(..80).unwrap_or(pretoken)).into_owned();
+        Error::CountOverflow { what: format!("the count of pretoken {shown:?}") }
+    }
+
     /// An input or output error that names its file.
     pub(crate) fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Error::Io { path: path.display().to_string(), source }

@@ -50,9 +50,7 @@ impl SortedCounts {
         self.advance(index, bytes)?;
         while self.heads.peek().is_some_and(|Reverse((bytes, _, _))| bytes == pretoken) {
             let Some(Reverse((bytes, index, count))) = self.heads.pop() else { break };
-            total = total.checked_add(count).ok_or_else(|| Error::CountOverflow {
-                pretoken: format!("{:?}", String::from_utf8_lossy(pretoken)),
-            })?;
+            total = total.checked_add(count).ok_or_else(|| Error::overflow(pretoken))?;
             self.advance(index, bytes)?;
         }
         Ok(Some(total))

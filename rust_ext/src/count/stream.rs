@@ -49,7 +49,7 @@ impl Worker {
             Ok(valid) => splitter.each(valid, |start, end| each(self, start, end))?,
             Err(_) => splitter.each_of_bytes(text, |start, end| each(self, start, end))?,
         }
-        self.counts.flush()
+        Ok(())
     }
 
     /// Writes the table to disk if growing it would pass the limit.
@@ -60,7 +60,7 @@ impl Worker {
         if now < LEAST_SPILL || (now <= limit && !(self.counts.about_to_grow() && grown > limit)) {
             return Ok(());
         }
-        self.counts.flush()?;
+        self.counts.settle()?;
         let path = self.spill_stem.with_extension(format!("{}.run", self.runs.len()));
         self.runs.push(Run::write(std::mem::take(&mut self.counts), path)?);
         Ok(())
@@ -270,9 +270,15 @@ impl Counter {
         })
     }
 
+    /// Ends the open document and brings all tables up to date.
+    fn settle(&mut self) -> Result<()> {
+        self.end_document("the open document")?;
+        self.workers.iter_mut().try_for_each(|worker| worker.counts.settle())
+    }
+
     /// All counts in memory.
     pub fn finish(mut self) -> Result<Counts> {
-        self.end_document("the open document")?;
+        self.settle()?;
         if self.spilled() > 0 {
             let (mut counts, mut pretoken) = (Counts::new(), Vec::new());
             let mut sorted = self.finish_sorted()?;
@@ -294,7 +300,7 @@ impl Counter {
 
     /// All counts as a sorted stream that holds no more in memory than the tables do now.
     pub fn finish_sorted(mut self) -> Result<SortedCounts> {
-        self.end_document("the open document")?;
+        self.settle()?;
         let (mut tables, mut runs) = (Vec::new(), Vec::new());
         for worker in self.workers {
             tables.push(worker.counts);

@@ -11,6 +11,8 @@ const PACKED: usize = 15;
 const BATCH: usize = 64;
 /// Slots fill up to 13/16 before the table grows.
 const FULL: (usize, usize) = (13, 16);
+/// How many recent pretokens are kept close.
+const RECENT: usize = 1 << 13;
 
 /// A pretoken of at most 15 bytes: its bytes little-endian, its length in the top byte. Zero is no pretoken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,7 +96,11 @@ pub struct Counts {
     arena: Vec<u8>,
     longs: Vec<Long>,
     long_index: HashTable<u32>,
-    waiting: Vec<(Key, u64)>,
+    /// Recent pretokens, each at the place its hash gives it, with counts that are not in `slots` yet. Most of a text is
+    /// a few thousand pretokens, and these stay in the processor's cache.
+    recent: Vec<Slot>,
+    /// What had to make room there, on its way to `slots`.
+    waiting: Vec<(Slot, u64)>,
 }
 
 impl Default for Counts {
@@ -112,11 +118,12 @@ impl Counts {
             arena: Vec::new(),
             longs: Vec::new(),
             long_index: HashTable::new(),
+            recent: Vec::new(),
             waiting: Vec::with_capacity(BATCH),
         }
     }
 
-    /// How many distinct pretokens there are; call [`Counts::flush`] first.
+    /// How many distinct pretokens there are; call [`Counts::settle`] first.
     pub fn len(&self) -> usize {
         self.used + self.longs.len()
     }
@@ -130,7 +137,7 @@ impl Counts {
     pub fn total(&self) -> Result<u64> {
         let counts = self.slots.iter().map(|slot| slot.count).chain(self.longs.iter().map(|long| long.count));
         counts.into_iter().try_fold(0u64, |sum, count| sum.checked_add(count)).ok_or_else(|| Error::CountOverflow {
-            pretoken: "all pretokens together".to_owned(),
+            what: "the count of all pretokens together".to_owned(),
         })
     }
 
@@ -153,8 +160,22 @@ impl Counts {
         if end - start <= PACKED {
             let key = Key::pack(text, start, end);
             let hash = key.hash();
+            // The low bits choose a slot in the table, so others choose the place here.
+            let Some(recent) = self.recent.get_mut((hash >> 40) as usize % RECENT) else {
+                self.recent = vec![EMPTY; RECENT];
+                return self.add_once(text, start, end);
+            };
+            if recent.key == key {
+                recent.count += 1;
+                return Ok(false);
+            }
+            let old = std::mem::replace(recent, Slot { key, count: 1 });
+            if old.count == 0 {
+                return Ok(false);
+            }
+            let hash = old.key.hash();
             prefetch(&self.slots, hash as usize & (self.slots.len() - 1));
-            self.waiting.push((key, hash));
+            self.waiting.push((old, hash));
             Ok(self.waiting.len() >= BATCH)
         } else {
             self.add_long(text.get(start..end).unwrap_or_default(), 1)?;
@@ -162,16 +183,28 @@ impl Counts {
         }
     }
 
-    /// Brings the counts up to date with what was added.
+    /// Moves what is waiting into the table.
     pub fn flush(&mut self) -> Result<()> {
         if self.about_to_grow() {
             self.grow();
         }
         let mut waiting = std::mem::take(&mut self.waiting);
-        for (key, hash) in waiting.drain(..) {
-            self.add_key(key, hash, 1)?;
+        for (slot, hash) in waiting.drain(..) {
+            self.add_key(slot.key, hash, slot.count)?;
         }
         self.waiting = waiting;
+        Ok(())
+    }
+
+    /// Brings the counts up to date with all that was added, before they are read.
+    pub fn settle(&mut self) -> Result<()> {
+        self.flush()?;
+        for slot in std::mem::take(&mut self.recent).into_iter().filter(|slot| slot.count > 0) {
+            if self.about_to_grow() {
+                self.grow();
+            }
+            self.add_key(slot.key, slot.key.hash(), slot.count)?;
+        }
         Ok(())
     }
 
@@ -216,8 +249,8 @@ impl Counts {
         let mut at = hash as usize & last;
         while let Some(slot) = self.slots.get_mut(at) {
             if slot.key == key {
-                slot.count = slot.count.checked_add(count).ok_or_else(|| Error::CountOverflow {
-                    pretoken: format!("{:?}", String::from_utf8_lossy(key.bytes().get(..key.length()).unwrap_or_default())),
+                slot.count = slot.count.checked_add(count).ok_or_else(|| {
+                    Error::overflow(key.bytes().get(..key.length()).unwrap_or_default())
                 })?;
                 return Ok(());
             }
@@ -257,9 +290,7 @@ impl Counts {
         };
         if let Some(&index) = self.long_index.find(hash, same) {
             if let Some(long) = longs.get_mut(index as usize) {
-                long.count = long.count.checked_add(count).ok_or_else(|| Error::CountOverflow {
-                    pretoken: format!("{:?}", String::from_utf8_lossy(pretoken.get(..80).unwrap_or(pretoken))),
-                })?;
+                long.count = long.count.checked_add(count).ok_or_else(|| Error::overflow(pretoken))?;
             }
             return Ok(());
         }
@@ -305,6 +336,7 @@ impl Counts {
     /// Sorts the pretokens in place, by their bytes; nothing can be looked up any more.
     pub(super) fn into_sorted(mut self) -> Sorted {
         self.waiting = Vec::new();
+        self.recent = Vec::new();
         self.long_index = HashTable::new();
         self.slots.retain(|slot| slot.count > 0);
         self.slots.sort_unstable_by_key(|slot| slot.key.order());
@@ -373,7 +405,7 @@ mod tests {
                 }
                 *map.entry(word.clone()).or_insert(0) += 1;
             }
-            counts.flush().unwrap();
+            counts.settle().unwrap();
             prop_assert_eq!(counts.len(), map.len());
             let mut twice = counts.clone();
             twice.add_all(&counts).unwrap();

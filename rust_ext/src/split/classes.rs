@@ -29,11 +29,14 @@ pub const OTHER: Class = 128;
 pub const LETTER: Class = UPPER | LOWER | CASELESS;
 
 const BLOCK: usize = 256;
+const BASIC: usize = 0x1_0000;
 const PLANES_END: usize = 0x11_0000;
 
-/// A two-level table from code points to classes: equal blocks of 256 code points are stored once.
+/// Classes by code point: a flat table for the basic plane, of which a text touches a few cache lines, and beyond it two
+/// levels, where equal blocks of 256 code points are stored once.
 pub struct Tables {
     ascii: [Class; 256],
+    basic: Vec<Class>,
     block_of: Vec<u16>,
     blocks: Vec<Class>,
 }
@@ -75,7 +78,8 @@ impl Tables {
             });
             block_of.push(index as u16);
         }
-        Tables { ascii, block_of, blocks }
+        flat.truncate(BASIC);
+        Tables { ascii, basic: flat, block_of, blocks }
     }
 
     /// The class of an ASCII byte.
@@ -87,6 +91,9 @@ impl Tables {
     /// The class of a code point.
     #[inline(always)]
     pub fn of(&self, code_point: u32) -> Class {
+        if let Some(&class) = self.basic.get(code_point as usize) {
+            return class;
+        }
         let block = self.block_of.get(code_point as usize / BLOCK).copied().unwrap_or(0);
         self.blocks.get(usize::from(block) * BLOCK + code_point as usize % BLOCK).copied().unwrap_or(OTHER)
     }

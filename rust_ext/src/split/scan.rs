@@ -13,6 +13,13 @@ pub struct Cursor<'a> {
     pub tables: &'a Tables,
 }
 
+/// Which ASCII letters a run may be skipped over quickly.
+#[derive(Clone, Copy)]
+enum AsciiLetters {
+    Any,
+    Lower,
+}
+
 /// Text is cut where one of these says so.
 pub trait Scanner {
     /// The end of the pretoken that starts at `start`; `start` is a character boundary before the end of the text.
@@ -72,6 +79,36 @@ impl Cursor<'_> {
             }
         }
         at
+    }
+
+    /// How many ASCII letters of one case class follow `at`, up to eight: no loop, so no branch to mispredict.
+    #[inline(always)]
+    fn ascii_letters(self, at: usize, kind: AsciiLetters) -> usize {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let window = self.bytes.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        let Some(word) = window.map(u64::from_le_bytes) else { return 0 };
+        let (word, first) = match kind {
+            AsciiLetters::Any => (word | (ONES * 0x20), b'a'),
+            AsciiLetters::Lower => (word, b'a'),
+        };
+        // In each byte below 0x80, the top bit says whether the byte is in first..=first + 25.
+        let low = word & (ONES * 0x7F);
+        let at_least = low + ONES * u64::from(0x80 - first);
+        let beyond = low + ONES * u64::from(0x80 - first - 26);
+        let letters = at_least & !beyond & !word & (ONES * 0x80);
+        ((letters ^ (ONES * 0x80)).trailing_zeros() / 8) as usize
+    }
+
+    /// The end of a run of letters that starts at `at`, where `mask` holds at least the class of `kind`.
+    #[inline(always)]
+    fn letters(self, mut at: usize, mask: Class, kind: AsciiLetters) -> usize {
+        loop {
+            let count = self.ascii_letters(at, kind);
+            at += count;
+            if count < 8 {
+                return self.run(at, mask);
+            }
+        }
     }
 
     /// The end of a run of at most `most` numbers.
@@ -166,7 +203,7 @@ impl Scanner for Gpt2 {
             _ => (class, start + length),
         };
         if class & LETTER != 0 {
-            text.run(at, LETTER)
+            text.letters(at, LETTER, AsciiLetters::Any)
         } else if class & NUMBER != 0 {
             text.run(at, NUMBER)
         } else if class & OTHER != 0 {
@@ -187,7 +224,7 @@ impl<const DIGITS: usize, const TAIL: bool> Scanner for Cl100k<DIGITS, TAIL> {
         let (class, length) = text.at(start);
         let after = start + length;
         if class & LETTER != 0 {
-            return text.run(after, LETTER);
+            return text.letters(after, LETTER, AsciiLetters::Any);
         }
         if class & NUMBER != 0 {
             return text.numbers(after, DIGITS - 1);
@@ -198,7 +235,7 @@ impl<const DIGITS: usize, const TAIL: bool> Scanner for Cl100k<DIGITS, TAIL> {
         }
         let (next, width) = text.at(after);
         if next & LETTER != 0 && !is_newline(first) {
-            return text.run(after + width, LETTER);
+            return text.letters(after + width, LETTER, AsciiLetters::Any);
         }
         if class & OTHER != 0 {
             return text.ascii_run(text.run(after, OTHER), NEWLINE_BYTES);
@@ -227,7 +264,7 @@ impl<const FINANCE: bool> O200k<FINANCE> {
             let (class, length) = text.at(at);
             if class & WORD_HEAD == 0 {
                 // What is in TAIL and not in HEAD is a lower-case letter: the usual end of a capitalized word.
-                return if class & LOWER != 0 { Some(text.run(at + length, WORD_TAIL)) } else { back };
+                return if class & LOWER != 0 { Some(text.letters(at + length, WORD_TAIL, AsciiLetters::Lower)) } else { back };
             }
             at += length;
             if class & WORD_TAIL != 0 {
@@ -262,7 +299,7 @@ impl<const FINANCE: bool> Scanner for O200k<FINANCE> {
             return text.numbers(after, if FINANCE { 3 } else { 2 });
         }
         if class & LOWER != 0 {
-            let end = text.run(after, WORD_TAIL);
+            let end = text.letters(after, WORD_TAIL, AsciiLetters::Lower);
             return text.contraction::<true>(end).unwrap_or(end);
         }
         let (next, width) = text.at(after);
@@ -348,7 +385,7 @@ impl DeepSeek {
         let (class, length) = text.at(start);
         let (first, after) = (text.byte(start), start + length);
         if class & WORD != 0 {
-            return Some(text.run(after, WORD));
+            return Some(text.letters(after, WORD, AsciiLetters::Any));
         }
         let (next, width) = text.at(after);
         if first.is_ascii_punctuation() && text.byte(after).is_ascii_alphabetic() {
@@ -356,7 +393,7 @@ impl DeepSeek {
             return Some(after + letters.iter().take_while(|byte| byte.is_ascii_alphabetic()).count());
         }
         if next & WORD != 0 && class & PUNCTUATION == 0 && !is_newline(first) {
-            return Some(text.run(after + width, WORD));
+            return Some(text.letters(after + width, WORD, AsciiLetters::Any));
         }
         if class & PUNCTUATION != 0 {
             return Some(text.ascii_run(text.run(after, PUNCTUATION), NEWLINE_BYTES));

@@ -8,6 +8,7 @@ use super::words::{BORDER, INSIDE, Words};
 const AHEAD: usize = 24;
 
 /// Sums over the neighbors on one side of the new token.
+#[derive(Default)]
 struct Side {
     /// For each neighbor, the weight that its pair with the old token loses and its pair with the new one gains.
     moved: Vec<u64>,
@@ -19,12 +20,10 @@ struct Side {
 }
 
 impl Side {
-    fn new(size: usize) -> Self {
-        Side {
-            moved: vec![0; size],
-            places: vec![0; size],
-            neighbors: Vec::new(),
-            events: Vec::new(),
+    fn grow(&mut self, size: usize) {
+        if self.moved.len() < size {
+            self.moved.resize(size, 0);
+            self.places.resize(size, 0);
         }
     }
 
@@ -35,7 +34,7 @@ impl Side {
             if *places == 0 {
                 self.neighbors.push(neighbor);
             }
-            *moved = moved.saturating_add(weight);
+            *moved += weight; // all pairs together fit 64 bits, as `Words::new` makes sure
             *places += 1;
         }
         self.events.push((neighbor, place as u32));
@@ -85,15 +84,17 @@ impl Side {
 }
 
 /// Memory for one merge, kept from merge to merge.
+#[derive(Default)]
 pub(crate) struct Scratch {
     left: Side,
     right: Side,
 }
 
 impl Scratch {
-    /// For ids below `size`.
-    pub(crate) fn new(size: usize) -> Self {
-        Scratch { left: Side::new(size), right: Side::new(size) }
+    /// Makes room for ids below `size`.
+    pub(crate) fn grow(&mut self, size: usize) {
+        self.left.grow(size);
+        self.right.grow(size);
     }
 }
 

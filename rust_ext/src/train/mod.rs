@@ -93,7 +93,7 @@ pub fn train(
     let mut ids: FxHashMap<Vec<u8>, u32> =
         tokens.iter().enumerate().rev().map(|(id, token)| (token.clone(), id as u32)).collect();
     let mut trained = Trained { tokens, merges: Vec::new() };
-    let mut scratch = Scratch::new(params.vocab_size.max(trained.tokens.len()));
+    let mut scratch = Scratch::default();
     let mut pairs = Pairs::new(min_count, words.first_floor(params.vocab_size).max(min_count));
     pairs.count(&words, &lengths);
     while trained.tokens.len() < params.vocab_size {
@@ -125,6 +125,7 @@ pub fn train(
             trained.tokens.push(bytes);
         }
         trained.merges.push(Merge { left, right, token, count: pair.count });
+        scratch.grow(trained.tokens.len());
         apply::merge(&mut words, &mut pairs, &mut scratch, &lengths, [left, right, token], &pair.places);
         if known.is_some() {
             // An old token got new occurrences, so pairs under the floor may have risen over it.

@@ -56,8 +56,7 @@ impl Pairs {
         let mut totals: FxHashMap<u64, (u64, u32)> = FxHashMap::default();
         words.each_pair(lengths, |_, left, right, weight| {
             let (count, places) = totals.entry(key(left, right)).or_default();
-            // Words' counts fit 64 bits together, and a saturated pair is the best pair either way.
-            *count = count.saturating_add(weight);
+            *count += weight; // all pairs together fit 64 bits, as `Words::new` makes sure
             *places += 1;
         });
         totals.retain(|&key, (count, _)| *count >= self.floor && lengths.allow((key >> 32) as u32, key as u32));

@@ -40,13 +40,18 @@ impl Words {
         };
         let mut ids = Vec::new();
         let mut sizes: FxHashMap<u64, u64> = FxHashMap::default();
+        let mut pairs = 0u128;
         counts.each(|pretoken, count| {
             ids.clear();
             tokens_of(pretoken, &mut ids);
             if ids.len() > 1 {
                 *sizes.entry(count).or_default() += places_of(&ids);
+                pairs += u128::from(count) * (ids.len() as u128 - 1);
             }
         });
+        if pairs > u128::from(u64::MAX) {
+            return Err(Error::CountOverflow { what: "the count of all pairs of neighboring tokens".to_owned() });
+        }
         let mut by_weight: Vec<(u64, u64)> = sizes.into_iter().collect();
         by_weight.sort_unstable_by(|a, b| b.cmp(a));
         let (mut weights, mut cursors, mut size) = (Vec::new(), FxHashMap::default(), 1u64);
