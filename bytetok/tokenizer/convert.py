@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -18,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bytetok._files import write_text
+from bytetok._files import atomic_path, write_text
 from bytetok.errors import FormatError, LossyConversionError, MissingDependencyError
 from bytetok.tokenizer import json_format, tiktoken_format
 from bytetok.tokenizer.derivation import derivations
@@ -69,7 +70,10 @@ def convert(
             _check_probe(tokenizer, converted.encode, f"{path.name} read back")
             if path.suffix != ".tiktoken" and (peer := _peer(trial)) is not None:
                 _check_probe(tokenizer, peer, "the package tokenizers", text_only=True)
-    _write(tokenizer, path)
+        whole = trial.is_dir()
+        for file in (trial if whole else trial.parent).iterdir():
+            with atomic_path((path if whole else path.parent) / file.name) as temporary:
+                shutil.copyfile(file, temporary)
     return Tokenizer(converted.vocab, converted.pattern, name=tokenizer.name, provenance=converted.provenance)
 
 

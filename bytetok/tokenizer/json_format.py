@@ -287,7 +287,7 @@ def _refuse_mixed(vocab: Vocab) -> None:
     try:
         _refuse_two_passes(vocab.added_tokens)
     except NotOursError as err:
-        raise LossyConversionError(f"tokenizer.json would be read otherwise: {err}; give all the same `normalized`") from err
+        raise LossyConversionError(f"tokenizer.json cannot hold them: {err}; give all the same `normalized`") from err
 
 
 def _model_vocab(vocab: Vocab, strings: Sequence[str]) -> dict[str, int]:
@@ -350,6 +350,22 @@ def write(directory: Path, vocab: Vocab, pattern: SplitPattern, provenance: Mapp
         "bytetok.json": dict(provenance),
     }
     # All are spelled out before any is written, so that provenance that JSON cannot hold leaves no half of a tokenizer.
-    spelled = {name: json.dumps(content, ensure_ascii=False, indent=1) + "\n" for name, content in contents.items()}
+    spelled = {name: _spelled(content) for name, content in contents.items()}
     for name, text in spelled.items():
         write_text(directory / name, text)
+
+
+def _spelled(content: dict[str, Any]) -> str:
+    """JSON for people to read and for diffs to follow: one token and one merge a line, where `indent` has four a merge."""
+    lists: dict[str, str] = {}
+    if "model" in content:
+        vocab = [f"{json.dumps(token, ensure_ascii=False)}: {number}" for token, number in content["model"]["vocab"].items()]
+        merges = [json.dumps(merge, ensure_ascii=False) for merge in content["model"]["merges"]]
+        lists = {'"@vocab"': "{\n" + ",\n".join(vocab) + "\n}", '"@merges"': "[\n" + ",\n".join(merges) + "\n]"}
+        content = {**content, "model": {**content["model"], "vocab": "@vocab", "merges": "@merges"}}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    for mark, spelled in lists.items():
+        # The model is the last part of the file, so the last mark is ours whatever the special tokens are called.
+        before, _, after = text.rpartition(mark)
+        text = before + spelled + after
+    return text

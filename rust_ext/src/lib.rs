@@ -44,7 +44,9 @@ pub enum Error {
     #[error("{what}: {size} is more than the engine's limit of {limit}")]
     TooLarge { what: &'static str, size: u64, limit: u64 },
     /// Text that looks like a special token where none is allowed.
-    #[error("the text holds the special token {token:?} at byte {offset}; pass special=\"allow\" to encode it as that token, or special=\"text\" to encode it as ordinary text")]
+    #[error(
+        "the text holds the special token {token:?} at byte {offset}; pass special=\"allow\" to encode it as that token, or special=\"text\" to encode it as ordinary text"
+    )]
     SpecialInText { token: String, offset: u64 },
     /// Parameters or vocabularies that contradict themselves.
     #[error("{0}")]

@@ -201,6 +201,9 @@ impl Counts {
     }
 }
 
+/// Joined pretokens, the offset where each ends (u64), and counts (u64).
+type BatchTuple<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>);
+
 /// Pretoken counts as a stream in the order of their bytes.
 #[pyclass(module = "bytetok._core")]
 struct Sorted(SortedCounts);
@@ -208,16 +211,13 @@ struct Sorted(SortedCounts);
 #[pymethods]
 impl Sorted {
     /// Up to `most` pretokens as joined bytes, ends (u64) and counts (u64); `None` at the end.
-    fn batch<'py>(
-        &mut self,
-        py: Python<'py>,
-        most: usize,
-    ) -> PyResult<Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>)>> {
+    fn batch<'py>(&mut self, py: Python<'py>, most: usize) -> PyResult<Option<BatchTuple<'py>>> {
         let (data, ends, counts) = py.detach(|| self.0.batch(most))?;
         if counts.is_empty() {
             return Ok(None);
         }
-        let numbers = |list: Vec<u64>| PyBytes::new(py, &list.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>());
+        let numbers =
+            |list: Vec<u64>| PyBytes::new(py, &list.into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>());
         Ok(Some((PyBytes::new(py, &data), numbers(ends), numbers(counts))))
     }
 }
@@ -327,7 +327,14 @@ impl Encoder {
     ) -> PyResult<Self> {
         let added = added
             .into_iter()
-            .map(|(text, id, special, single_word, lstrip, rstrip)| Added { text, id, special, single_word, lstrip, rstrip })
+            .map(|(text, id, special, single_word, lstrip, rstrip)| Added {
+                text,
+                id,
+                special,
+                single_word,
+                lstrip,
+                rstrip,
+            })
             .collect();
         let encoder = py.detach(|| {
             let bpe = Bpe::new(&tokens, &ordinary, &merges, whole_first, ranked)?;

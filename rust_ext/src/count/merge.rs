@@ -34,10 +34,10 @@ impl SortedCounts {
 
     /// Refills the head of a source, reusing the buffer of the one just taken.
     fn advance(&mut self, index: usize, mut buffer: Vec<u8>) -> Result<()> {
-        if let Some(source) = self.sources.get_mut(index) {
-            if let Some(count) = source.next_into(&mut buffer)? {
-                self.heads.push(Reverse((buffer, index, count)));
-            }
+        if let Some(source) = self.sources.get_mut(index)
+            && let Some(count) = source.next_into(&mut buffer)?
+        {
+            self.heads.push(Reverse((buffer, index, count)));
         }
         Ok(())
     }

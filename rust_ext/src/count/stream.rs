@@ -186,10 +186,8 @@ impl Counter {
         self.has_open = true;
         let outcome = (|| loop {
             let want = self.patience.saturating_sub(self.open.len()).max(1 << 16);
-            let read = (&mut file)
-                .take(want as u64)
-                .read_to_end(&mut self.open)
-                .map_err(|source| Error::io(path, source))?;
+            let read =
+                (&mut file).take(want as u64).read_to_end(&mut self.open).map_err(|source| Error::io(path, source))?;
             if read == 0 {
                 return self.end_document(&name);
             }
@@ -375,7 +373,9 @@ mod tests {
 
     #[test]
     fn spilling_changes_nothing() {
-        let text: String = (0..200_000u32).map(|n| format!(" w{} somewhat-longer{}", n.wrapping_mul(2_654_435_761) % 90_001, n % 70_001)).collect();
+        let text: String = (0..200_000u32)
+            .map(|n| format!(" w{} somewhat-longer{}", n.wrapping_mul(2_654_435_761) % 90_001, n % 70_001))
+            .collect();
         let splitter = Splitter::new(Splitter::named("whitespace").unwrap()).unwrap();
         let dir = temporary();
         let count = |memory| {

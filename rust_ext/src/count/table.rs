@@ -136,9 +136,10 @@ impl Counts {
     /// The sum of all counts, or an error past 2^64.
     pub fn total(&self) -> Result<u64> {
         let counts = self.slots.iter().map(|slot| slot.count).chain(self.longs.iter().map(|long| long.count));
-        counts.into_iter().try_fold(0u64, |sum, count| sum.checked_add(count)).ok_or_else(|| Error::CountOverflow {
-            what: "the count of all pretokens together".to_owned(),
-        })
+        counts
+            .into_iter()
+            .try_fold(0u64, |sum, count| sum.checked_add(count))
+            .ok_or_else(|| Error::CountOverflow { what: "the count of all pretokens together".to_owned() })
     }
 
     /// Bytes of memory in use, and the bytes that would be in use while the table grows once more.
@@ -249,9 +250,10 @@ impl Counts {
         let mut at = hash as usize & last;
         while let Some(slot) = self.slots.get_mut(at) {
             if slot.key == key {
-                slot.count = slot.count.checked_add(count).ok_or_else(|| {
-                    Error::overflow(key.bytes().get(..key.length()).unwrap_or_default())
-                })?;
+                slot.count = slot
+                    .count
+                    .checked_add(count)
+                    .ok_or_else(|| Error::overflow(key.bytes().get(..key.length()).unwrap_or_default()))?;
                 return Ok(());
             }
             if slot.key == Key::NONE {

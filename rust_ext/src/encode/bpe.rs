@@ -42,10 +42,10 @@ impl Bpe {
         let is_ordinary = |id: usize| ordinary.get(id).copied().unwrap_or(false);
         let mut byte_ids = [None; 256];
         for (id, token) in tokens.iter().enumerate().filter(|(id, _)| is_ordinary(*id)) {
-            if let [byte] = token.as_slice() {
-                if let Some(slot) = byte_ids.get_mut(usize::from(*byte)) {
-                    *slot = Some(id as u32);
-                }
+            if let [byte] = token.as_slice()
+                && let Some(slot) = byte_ids.get_mut(usize::from(*byte))
+            {
+                *slot = Some(id as u32);
             }
         }
         let mut map = FxHashMap::with_capacity_and_hasher(merges.len(), Default::default());
@@ -83,8 +83,12 @@ impl Bpe {
 
     /// All pairs of tokens that join to a token, in the order of that token's id: the merges that a rank file means.
     pub fn merges_of_ranks(tokens: &[Vec<u8>]) -> Vec<[u32; 3]> {
-        let ids: FxHashMap<&[u8], u32> =
-            tokens.iter().enumerate().filter(|(_, token)| !token.is_empty()).map(|(id, token)| (token.as_slice(), id as u32)).collect();
+        let ids: FxHashMap<&[u8], u32> = tokens
+            .iter()
+            .enumerate()
+            .filter(|(_, token)| !token.is_empty())
+            .map(|(id, token)| (token.as_slice(), id as u32))
+            .collect();
         let mut merges = Vec::new();
         for (id, token) in tokens.iter().enumerate() {
             for middle in 1..token.len() {
@@ -123,7 +127,11 @@ impl Bpe {
                 }
             }
         }
-        if pretoken.len() <= SHORT { self.merge_short(ids, first) } else { self.merge_long(ids, first) }
+        if pretoken.len() <= SHORT {
+            self.merge_short(ids, first)
+        } else {
+            self.merge_long(ids, first)
+        }
         Ok(())
     }
 
@@ -173,10 +181,10 @@ impl Bpe {
         let get = |list: &[u32], at: usize| list.get(at).copied().unwrap_or(GONE);
         let mut heap = BinaryHeap::new();
         for (at, pair) in tokens.windows(2).enumerate() {
-            if let [left, right] = *pair {
-                if let Some((rank, _)) = self.pair(left, right) {
-                    heap.push(Reverse((rank, at, left, right)));
-                }
+            if let [left, right] = *pair
+                && let Some((rank, _)) = self.pair(left, right)
+            {
+                heap.push(Reverse((rank, at, left, right)));
             }
         }
         while let Some(Reverse((_, at, left, right))) = heap.pop() {
@@ -197,13 +205,12 @@ impl Bpe {
                 }
             }
             let before = previous.get(at).copied().unwrap_or(usize::MAX);
-            for (start, left, right) in
-                [(before, get(&tokens, before), token), (at, token, get(&tokens, beyond))]
-            {
-                if left != GONE && right != GONE {
-                    if let Some((rank, _)) = self.pair(left, right) {
-                        heap.push(Reverse((rank, start, left, right)));
-                    }
+            for (start, left, right) in [(before, get(&tokens, before), token), (at, token, get(&tokens, beyond))] {
+                if left != GONE
+                    && right != GONE
+                    && let Some((rank, _)) = self.pair(left, right)
+                {
+                    heap.push(Reverse((rank, start, left, right)));
                 }
             }
         }

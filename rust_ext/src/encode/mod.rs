@@ -51,11 +51,13 @@ impl Encoder {
                         return Ok(());
                     }
                     let first = ids.len();
-                    self.bpe.encode(pretoken, ids).map_err(|offset| Error::Invalid(format!(
-                        "byte 0x{:02X} at offset {} is not in the vocabulary, which has no token for it",
-                        pretoken.get(offset).copied().unwrap_or(0),
-                        start + from + offset,
-                    )))?;
+                    self.bpe.encode(pretoken, ids).map_err(|offset| {
+                        Error::Invalid(format!(
+                            "byte 0x{:02X} at offset {} is not in the vocabulary, which has no token for it",
+                            pretoken.get(offset).copied().unwrap_or(0),
+                            start + from + offset,
+                        ))
+                    })?;
                     if pretoken.len() <= MEMORABLE {
                         if known.len() >= MEMORY {
                             known.clear();

@@ -57,7 +57,8 @@ fn added(text: &str, id: u32, single_word: bool) -> Added {
 fn added_tokens_do_not_match_inside_words() {
     let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
     let bpe = Bpe::new(&tokens, &[true; 256], &[], false, false).unwrap();
-    let added = AddedTokens::new(vec![added("cal.", 300, true), added("2017", 301, true), added("(a)", 302, false)]).unwrap();
+    let added =
+        AddedTokens::new(vec![added("cal.", 300, true), added("2017", 301, true), added("(a)", 302, false)]).unwrap();
     let encoder = Encoder::new(Splitter::new(Splitter::named("gpt2").unwrap()).unwrap(), bpe, added);
     let encode = |text: &str| {
         let mut ids = Vec::new();

@@ -13,7 +13,14 @@ impl Splitter {
         let word_like = |stage: &Stage| {
             matches!(
                 stage,
-                Stage::Gpt2 | Stage::Cl100k | Stage::Llama3 | Stage::Qwen2 | Stage::O200k | Stage::Finance | Stage::WhiteSpace | Stage::DeepSeek
+                Stage::Gpt2
+                    | Stage::Cl100k
+                    | Stage::Llama3
+                    | Stage::Qwen2
+                    | Stage::O200k
+                    | Stage::Finance
+                    | Stage::WhiteSpace
+                    | Stage::DeepSeek
             )
         };
         match self.stages.as_slice() {

@@ -16,9 +16,10 @@ pub struct Fallback {
 impl Fallback {
     /// Compiles `pattern`; an error if it does not compile or matches the empty string.
     pub fn new(pattern: &str) -> Result<Self> {
-        let regex = RegexBuilder::new(pattern).backtrack_limit(BACKTRACK_LIMIT).build().map_err(|error| {
-            Error::Pattern { pattern: pattern.to_owned(), reason: error.to_string() }
-        })?;
+        let regex = RegexBuilder::new(pattern)
+            .backtrack_limit(BACKTRACK_LIMIT)
+            .build()
+            .map_err(|error| Error::Pattern { pattern: pattern.to_owned(), reason: error.to_string() })?;
         let fallback = Fallback { regex };
         fallback.each("", &mut |_, _| Ok(()))?;
         Ok(fallback)

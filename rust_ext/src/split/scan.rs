@@ -264,7 +264,11 @@ impl<const FINANCE: bool> O200k<FINANCE> {
             let (class, length) = text.at(at);
             if class & WORD_HEAD == 0 {
                 // What is in TAIL and not in HEAD is a lower-case letter: the usual end of a capitalized word.
-                return if class & LOWER != 0 { Some(text.letters(at + length, WORD_TAIL, AsciiLetters::Lower)) } else { back };
+                return if class & LOWER != 0 {
+                    Some(text.letters(at + length, WORD_TAIL, AsciiLetters::Lower))
+                } else {
+                    back
+                };
             }
             at += length;
             if class & WORD_TAIL != 0 {
@@ -304,10 +308,10 @@ impl<const FINANCE: bool> Scanner for O200k<FINANCE> {
         }
         let (next, width) = text.at(after);
         let prefixed = (class & LETTER == 0 && !is_newline(first)).then_some(after);
-        if (class | next) & (LETTER | MARK) != 0 {
-            if let Some(end) = Self::word(text, start, prefixed) {
-                return end;
-            }
+        if (class | next) & (LETTER | MARK) != 0
+            && let Some(end) = Self::word(text, start, prefixed)
+        {
+            return end;
         }
         if FINANCE && prefixed.is_some() && next & NUMBER != 0 {
             return text.numbers(after, 4);
@@ -341,7 +345,7 @@ impl Scanner for Han {
     fn end(text: Cursor<'_>, start: usize) -> usize {
         let inside = |at: usize| -> (bool, usize) {
             match text.bytes.get(at) {
-                Some(&byte) if byte >= 0xE3 && byte < 0xEA => {
+                Some(&byte) if (0xE3..0xEA).contains(&byte) => {
                     let (code_point, length) = text.decode(byte, at);
                     (matches!(code_point, 0x4E00..=0x9FA5 | 0x3040..=0x30FF), length)
                 }

@@ -97,7 +97,7 @@ pub fn train(
     let mut pairs = Pairs::new(min_count, words.first_floor(params.vocab_size).max(min_count));
     pairs.count(&words, &lengths);
     while trained.tokens.len() < params.vocab_size {
-        if trained.merges.len() % 64 == 0 {
+        if trained.merges.len().is_multiple_of(64) {
             tick(trained.tokens.len())?;
         }
         let (left, right, pair) = match pairs.best() {

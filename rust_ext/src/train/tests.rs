@@ -23,7 +23,9 @@ fn naive(words: &[(Vec<u8>, u64)], params: &Params) -> (Vec<Vec<u8>>, Vec<(u32, 
             let fits = params.max_length.is_none_or(|(most, unit)| length(&joined(*pair), unit) <= most);
             *count >= params.min_count.max(1) && fits && !refused.contains(pair)
         });
-        let Some((pair, _)) = pairs.into_iter().max_by_key(|(pair, count)| (*count, std::cmp::Reverse(*pair))) else { break };
+        let Some((pair, _)) = pairs.into_iter().max_by_key(|(pair, count)| (*count, std::cmp::Reverse(*pair))) else {
+            break;
+        };
         let bytes = joined(pair);
         if params.forbidden.contains(&bytes) {
             refused.push(pair);
@@ -54,7 +56,8 @@ fn fast(words: &[(Vec<u8>, u64)], params: &Params) -> (Vec<Vec<u8>>, Vec<(u32, u
         counts.add(word, *count).unwrap();
     }
     let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-    let words = Words::new(counts, &[1; 256], |word, ids| ids.extend(word.iter().map(|&byte| u32::from(byte)))).unwrap();
+    let words =
+        Words::new(counts, &[1; 256], |word, ids| ids.extend(word.iter().map(|&byte| u32::from(byte)))).unwrap();
     let trained = train(words, tokens, params, &mut |_| Ok(())).unwrap();
     (trained.tokens, trained.merges.iter().map(|merge| (merge.left, merge.right)).collect())
 }
@@ -99,7 +102,8 @@ fn characters_count_what_a_reader_would() {
 fn a_tick_can_stop_the_training() {
     let mut counts = Counts::new();
     counts.add(b"abcabc", 5).unwrap();
-    let words = Words::new(counts, &[1; 256], |word, ids| ids.extend(word.iter().map(|&byte| u32::from(byte)))).unwrap();
+    let words =
+        Words::new(counts, &[1; 256], |word, ids| ids.extend(word.iter().map(|&byte| u32::from(byte)))).unwrap();
     let params = Params { vocab_size: 300, min_count: 1, max_length: None, forbidden: vec![] };
     let tokens = (0..=255u8).map(|byte| vec![byte]).collect();
     assert!(matches!(train(words, tokens, &params, &mut |_| Err(Error::Interrupted)), Err(Error::Interrupted)));
