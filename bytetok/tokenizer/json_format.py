@@ -356,13 +356,14 @@ def write(directory: Path, vocab: Vocab, pattern: SplitPattern, provenance: Mapp
 
 
 def _spelled(content: dict[str, Any]) -> str:
-    """JSON for people to read and for diffs to follow: one token and one merge a line, where `indent` has four a merge."""
+    """JSON for people to read and for diffs to follow: a token or a merge a line, where `indent` has four a merge."""
     lists: dict[str, str] = {}
     if "model" in content:
-        vocab = [f"{json.dumps(token, ensure_ascii=False)}: {number}" for token, number in content["model"]["vocab"].items()]
-        merges = [json.dumps(merge, ensure_ascii=False) for merge in content["model"]["merges"]]
+        model = content["model"]
+        vocab = [f"{json.dumps(token, ensure_ascii=False)}: {number}" for token, number in model["vocab"].items()]
+        merges = [json.dumps(merge, ensure_ascii=False) for merge in model["merges"]]
         lists = {'"@vocab"': "{\n" + ",\n".join(vocab) + "\n}", '"@merges"': "[\n" + ",\n".join(merges) + "\n]"}
-        content = {**content, "model": {**content["model"], "vocab": "@vocab", "merges": "@merges"}}
+        content = {**content, "model": {**model, "vocab": "@vocab", "merges": "@merges"}}
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     for mark, spelled in lists.items():
         # The model is the last part of the file, so the last mark is ours whatever the special tokens are called.
