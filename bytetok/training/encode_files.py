@@ -185,7 +185,7 @@ def _read_lines(stream: IO[str], place: str) -> Iterator[list[int]]:
         try:
             yield [int(word) for word in words if word]
         except ValueError:
-            wrong = next(word for word in words if not word.isdecimal())
+            wrong = next((word for word in words if not word.isdecimal()), max(words, key=len))  # or far too long
             raise FormatError(
                 f"{place}: line {number} holds {wrong[:80]!r}; expected token ids, with spaces or commas between them"
             ) from None
