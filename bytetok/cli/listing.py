@@ -90,9 +90,11 @@ def _domain(recipe: Recipe) -> str:
 
 
 def _recipe_table(listed: list[Recipe]) -> Table:
+    from bytetok.tokenizer.patterns import SplitPattern
+
     table = _table("recipe", "tokens", "pattern", "special", "what it is for", right={"tokens", "special"})
     for recipe in listed:
-        pattern = recipe.pattern if isinstance(recipe.pattern, str) else f"{len(recipe.pattern)} stages"
+        pattern = SplitPattern.of(recipe.pattern).name or "a regex"
         special = str(len(recipe.special_tokens))
         table.add_row(recipe.name, f"{recipe.vocab_size:,}", pattern, special, recipe.description)
     return table

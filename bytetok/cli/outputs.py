@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,16 +54,15 @@ def whole_folder(path: str) -> Iterator[Path]:
     """A temporary folder that becomes ``path`` when the block succeeds, and is deleted when it fails."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    # Named before it is made, so that an interrupt has no moment in which the folder is there and nobody knows it.
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
+        temporary.mkdir()
         yield temporary
         if target.exists():
             for file in sorted(temporary.iterdir()):
                 file.replace(target / file.name)
         else:
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o777 & ~umask)  # mkdtemp makes private folders
             temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

