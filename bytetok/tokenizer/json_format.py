@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[Vocab, SplitPattern]:
         pattern = SplitPattern.of(_stages(content.get("pre_tokenizer")))
     except InvalidPatternError as err:
         raise NotOursError(str(err)) from err
-    return _vocab(path, model, content.get("added_tokens") or []), pattern
+    return _vocab(path, model, content.get("added_tokens") or [], pattern), pattern
 
 
 def _type_of(part: object) -> str:
@@ -92,7 +92,7 @@ def _stages(part: Any) -> list[str]:
     raise NotOursError("pre_tokenizer does not end in ByteLevel")
 
 
-def _vocab(path: Path, model: Mapping[str, Any], added: object) -> Vocab:
+def _vocab(path: Path, model: Mapping[str, Any], added: object, pattern: SplitPattern) -> Vocab:
     entries = model.get("vocab")
     if not isinstance(entries, dict):
         raise FormatError(f"{path}: model.vocab is {_shown(entries)}, expected an object of tokens and ids")
@@ -116,7 +116,7 @@ def _vocab(path: Path, model: Mapping[str, Any], added: object) -> Vocab:
         tokens[token.id] = token.text.encode()
     whole_first = bool(model.get("ignore_merges"))
     merges = _merges(path, model.get("merges") or [], entries)
-    _refuse_double_roles(added_tokens, entries, merges, whole_first)
+    _refuse_double_roles(added_tokens, entries, merges, pattern if whole_first else None)
     pairs = tuple((entries[left], entries[right]) for left, right in merges)
     added_ids = {token.id for token in added_tokens.values()}
     ordinary = [b"" if token_id in added_ids else token for token_id, token in enumerate(tokens)]
@@ -203,16 +203,21 @@ def _refuse_double_roles(
     added: Mapping[str, AddedToken],
     entries: Mapping[str, int],
     merges: Sequence[tuple[str, str]],
-    whole_first: bool,
+    whole: SplitPattern | None,
 ) -> None:
-    """An added token that text can also turn into by itself would have two sets of bytes here."""
+    """An added token that text can also turn into by itself, by merges or as a ``whole`` pretoken, has two roles."""
     shared = {text for text in added if text in entries}
     merged = shared & {string for left, right in merges for string in (left, right, left + right)}
     merged |= {text for text in shared if text in BYTES}
-    if whole_first:
-        merged |= {text for text in shared if not added[text].special and added[text].single_word}
+    if whole is not None:
+        merged |= {text for text in shared if _may_be_pretoken(added[text], whole)}
     if merged:
         raise NotOursError(f"added token {_shown(min(merged))} is an ordinary token, too")
+
+
+def _may_be_pretoken(token: AddedToken, pattern: SplitPattern) -> bool:
+    """Whether text can leave the added token to the split pattern, which then leaves it whole."""
+    return token.single_word and pattern.split(token.text) == [token.text.encode()]
 
 
 def _token_bytes(string: str) -> bytes:
@@ -232,7 +237,7 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
 
     Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens.
     """
-    _refuse_mixed(vocab)
+    _refuse_mixed(vocab, pattern)
     strings = [
         token.decode(errors="replace") if vocab.is_added(token_id) else to_characters(token)
         for token_id, token in enumerate(vocab.tokens)
@@ -283,11 +288,17 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
     }
 
 
-def _refuse_mixed(vocab: Vocab) -> None:
+def _refuse_mixed(vocab: Vocab, pattern: SplitPattern) -> None:
     try:
         _refuse_two_passes(vocab.added_tokens)
     except NotOursError as err:
-        raise LossyConversionError(f"tokenizer.json cannot hold them: {err}; give all the same `normalized`") from err
+        raise LossyConversionError(f"tokenizer.json cannot say it: {err}; give all the same `normalized`") from err
+    for token in vocab.added_tokens.values() if vocab.whole_first else ():
+        if _may_be_pretoken(token, pattern):
+            raise LossyConversionError(
+                f"added token {_shown(token.text)} is for single words only, but as a whole pretoken `tokenizers` would "
+                "take it anywhere; make it an ordinary token, or let it match everywhere"
+            )
 
 
 def _model_vocab(vocab: Vocab, strings: Sequence[str]) -> dict[str, int]:

@@ -12,6 +12,9 @@ from bytetok.errors import InvalidPatternError
 NAMED: dict[str, tuple[str, ...]] = {name: tuple(stages) for name, stages in _core.NAMED_PATTERNS}
 """The regexes of each pattern that has a name, by stage."""
 
+LLAMA_CPP_PRE: dict[str, str] = {}
+"""The pre-tokenizer of llama.cpp that splits as each pattern does."""
+
 UNICODE_VERSION: str = _core.UNICODE_VERSION
 """The Unicode version of the character classes, the same as in tiktoken 0.14 and tokenizers 0.23."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytetok import _core
-from bytetok.errors import UnknownTokenError
+from bytetok.errors import EncodingError, UnknownTokenError
 from bytetok.tokenizer import json_format
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.vocab import Vocab
@@ -100,7 +100,12 @@ class Tokenizer:
         self, docs: Iterable[str | bytes], *, threads: int | None = None, special: Special = "raise"
     ) -> list[list[int]]:
         """Encode many texts on ``threads`` threads (all cores by default), each as :meth:`encode` would."""
-        threads = threads or os.cpu_count() or 1
+        if isinstance(docs, (str, bytes)):
+            raise EncodingError(f"expected an iterable of texts, got one {type(docs).__name__}; pass [text]")
+        if threads is None:
+            threads = os.cpu_count() or 1
+        if threads < 1:
+            raise EncodingError(f"threads is {threads}; at least one is needed")
         encoded = self._encoder.encode_batch(list(docs), special, threads)
         return [np.frombuffer(ids, dtype=np.uint32).tolist() for ids in encoded]
 
