@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bytetok._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from bytetok.errors import BytetokError as BytetokError
     from bytetok.tokenizer.patterns import SplitPattern as SplitPattern
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from bytetok.training.render import show as show
     from bytetok.training.render import show_html as show_html
     from bytetok.training.report import evaluate as evaluate
-
-__version__ = "0.1.0"
 
 _HOME = {
     "AddedToken": "bytetok.tokenizer.vocab",

@@ -2,6 +2,18 @@ import os
 from collections.abc import Callable, Sequence
 from typing import final
 
+__all__ = [
+    "NAMED_PATTERNS",
+    "UNICODE_VERSION",
+    "Counter",
+    "Counts",
+    "Encoder",
+    "Sorted",
+    "Splitter",
+    "merges_of_ranks",
+    "train_bpe",
+]
+
 NAMED_PATTERNS: list[tuple[str, list[str]]]
 UNICODE_VERSION: str
 

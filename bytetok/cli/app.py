@@ -32,7 +32,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from bytetok import __version__
+        from bytetok._version import __version__
 
         typer.echo(f"bytetok {__version__}")
         raise typer.Exit

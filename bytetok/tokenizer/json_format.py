@@ -296,8 +296,8 @@ def _refuse_mixed(vocab: Vocab, pattern: SplitPattern) -> None:
     for token in vocab.added_tokens.values() if vocab.whole_first else ():
         if _may_be_pretoken(token, pattern):
             raise LossyConversionError(
-                f"added token {_shown(token.text)} is for single words only, but as a whole pretoken `tokenizers` would "
-                "take it anywhere; make it an ordinary token, or let it match everywhere"
+                f"added token {_shown(token.text)} is for single words only, but as a whole pretoken `tokenizers` "
+                "would take it anywhere; make it an ordinary token, or let it match everywhere"
             )
 
 

@@ -39,7 +39,11 @@ class SplitPattern:
     _splitter: _core.Splitter = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_splitter", _core.Splitter(list(self.stages)))
+        try:
+            splitter = _core.Splitter(list(self.stages))
+        except UnicodeEncodeError as err:
+            raise InvalidPatternError(f"split pattern {err.object[:80]!r} holds a lone surrogate") from err
+        object.__setattr__(self, "_splitter", splitter)
 
     @classmethod
     def of(cls, pattern: str | Sequence[str] | SplitPattern) -> SplitPattern:

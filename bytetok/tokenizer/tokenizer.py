@@ -149,7 +149,7 @@ class Tokenizer:
 
     def description(self) -> dict[str, Any]:
         """What bytetok.json says: the version, the split pattern, the size, and the provenance."""
-        from bytetok import __version__
+        from bytetok._version import __version__
 
         facts = {
             "bytetok": __version__,

@@ -85,9 +85,9 @@ def _words(
     progress: Stage | None,
 ) -> Tokenizer:
     with_domain = bool(chosen.domain_groups or chosen.domain_extra)
-    texts = None
-    if not isinstance(source, PretokenCounts):
-        texts = source = _replayable(source) if with_domain else source
+    texts: Texts | Sequence[str | bytes] | None = None
+    if with_domain and not isinstance(source, PretokenCounts):
+        source = texts = _replayable(source)
     counts = _counts(source, SplitPattern.of(chosen.pattern), threads, memory, progress)
     trained = bpe.train_bpe(
         counts,

@@ -315,6 +315,7 @@ type AddedTuple = (String, u32, bool, bool, bool, bool);
 #[pymethods]
 impl Encoder {
     #[new]
+    #[allow(clippy::too_many_arguments, reason = "one for each part of a vocabulary")]
     fn new(
         py: Python<'_>,
         splitter: &Splitter,
@@ -405,6 +406,9 @@ enum Start {
     Merges(Vec<[u32; 3]>),
 }
 
+/// Tokens by id, and merges as `(left, right, token, count)`.
+type TrainedTuple<'py> = (Vec<Bound<'py, PyBytes>>, Vec<(u32, u32, u32, u64)>);
+
 /// Learns merges; returns the tokens by id and the merges as `(left, right, token, count)`.
 #[pyfunction]
 #[pyo3(signature = (counts, *, tokens, ordinary, start, vocab_size, min_count, max_length=None, characters=false, forbidden=Vec::new(), ranked=false, consume=false, progress=None))]
@@ -423,7 +427,7 @@ fn train_bpe<'py>(
     ranked: bool,
     consume: bool,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(Vec<Bound<'py, PyBytes>>, Vec<(u32, u32, u32, u64)>)> {
+) -> PyResult<TrainedTuple<'py>> {
     let unit = if characters { Unit::Characters } else { Unit::Bytes };
     let params = Params { vocab_size, min_count, max_length: max_length.map(|most| (most, unit)), forbidden };
     let counts = counts.with(|counts| if consume { std::mem::take(counts) } else { counts.clone() });

@@ -65,7 +65,7 @@ fn added_tokens_do_not_match_inside_words() {
         encoder.encode(text.as_bytes(), Special::Raise, &mut ids).unwrap();
         ids.into_iter().filter(|&id| id >= 300).collect::<Vec<_>>()
     };
-    assert_eq!(encode("medical. year 20171"), []);
+    assert!(encode("medical. year 20171").is_empty());
     assert_eq!(encode("cal. in 2017, 5(a)"), [300, 301, 302]);
 }
 
