@@ -47,6 +47,19 @@ def progress(label: str, total: int | None, unit: Unit = "bytes") -> Iterator[Up
         yield update
 
 
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Show on a terminal that work of unknown length goes on."""
+    from rich.console import Console
+
+    stderr = Console(stderr=True)
+    if stderr.is_terminal and not stderr.is_dumb_terminal:
+        with stderr.status(label):
+            yield
+    else:
+        yield
+
+
 def added(update: Update) -> Update:
     """For a library function that tells how much was done since its last call."""
     done = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bytetok.cli.terminal import say_json, say_values, size_words, time_words
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bytetok.training.corpus import Texts
     from bytetok.training.counts import PretokenCounts
 
+_FILES = ("tokenizer.json", "tokenizer_config.json", "bytetok.json")
 _SAMPLE_BYTES = 4 << 20
 _SAMPLE_SOURCES = 16
 _SAMPLE_PRETOKENS = 200_000
@@ -94,7 +96,7 @@ def report_tokenizer(
         return
     parts = [f"{special:,} special"] * bool(special) + [f"{domain:,} domain"] * bool(domain)
     lines = {
-        "saved": f"{output} (tokenizer.json, tokenizer_config.json, bytetok.json)",
+        "saved": output + (f" ({', '.join(_FILES)})" if Path(output).is_dir() else ""),
         "tokens": f"{tokenizer.vocab_size:,}" + (f", of them {' and '.join(parts)}" if parts else ""),
         "pattern": str(tokenizer.pattern),
         "time": time_words(seconds),

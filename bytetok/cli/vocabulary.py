@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +10,17 @@ from typing import Annotated
 import typer
 
 from bytetok.cli import options
-from bytetok.cli.exits import wrong_usage
 from bytetok.cli.inputs import open_texts, own_tokenizer, pretokens_of, report_skipped
 from bytetok.cli.outputs import check_file, check_folder, whole_folder
+from bytetok.cli.progress import waiting
 from bytetok.cli.summary import on_counts, report_tokenizer
 from bytetok.cli.terminal import say, say_json
+from bytetok.errors import LossyConversionError
+
+_FILE_SUFFIXES = (".json", ".tiktoken")
 
 Target = Annotated[
-    str, typer.Argument(metavar="OUT", help="A folder, or a file that ends in .json.", show_default=False)
+    str, typer.Argument(metavar="OUT", help="A folder, or a file that ends in .json or .tiktoken.", show_default=False)
 ]
 Keep = Annotated[
     list[str] | None,
@@ -28,6 +31,10 @@ Keep = Annotated[
         show_default=False,
         rich_help_panel=options.LEARNING,
     ),
+]
+Lossy = Annotated[
+    bool,
+    typer.Option("--lossy", help="Write it even if some text would be cut otherwise.", rich_help_panel=options.OUTPUT),
 ]
 FewerTokens = Annotated[
     int,
@@ -42,30 +49,34 @@ FewerTokens = Annotated[
 ]
 
 
-def convert(tok: options.TokenizerName, out: Target, *, as_json: options.Json = False) -> None:
+def convert(
+    tok: options.TokenizerName,
+    out: Target,
+    *,
+    lossy: Lossy = False,
+    as_json: options.Json = False,
+) -> None:
     """Save a tokenizer in another format, with the same ids for every text.
 
-    A folder gets tokenizer.json, tokenizer_config.json and bytetok.json, as tokenizers and transformers
-    load them; a name that ends in .json gets a tokenizer.json alone.
+    A folder gets what tokenizers and transformers load. A name that ends in .json gets a tokenizer.json alone, one in
+    .tiktoken a rank file, and beside it NAME.bytetok.json with the pattern and the special tokens. What a format cannot
+    say is an error, unless you accept it with --lossy.
 
     Examples
       bytetok convert o200k_base.tiktoken gpt-4o
+      bytetok convert my-32k my-32k.tiktoken
       bytetok convert my-32k my-32k.json
     """
-    started = time.monotonic()
-    if out.endswith(".tiktoken"):
-        wrong_usage("rank files can be read but not written; name a folder or a file that ends in .json", "OUT")
-    check = check_file if out.endswith(".json") else check_folder
-    check(out)
-    tokenizer = own_tokenizer(tok, "converted")
-    if out.endswith(".json"):
-        from bytetok._files import write_text
-        from bytetok.tokenizer.json_format import to_json
+    from bytetok.tokenizer.convert import convert as converted
 
-        write_text(out, json.dumps(to_json(tokenizer.vocab, tokenizer.pattern), ensure_ascii=False, indent=1) + "\n")
-    else:
-        with whole_folder(out) as folder:
-            tokenizer.save(folder)
+    started = time.monotonic()
+    check = check_file if Path(out).suffix in _FILE_SUFFIXES else check_folder
+    check(out)
+    try:
+        with waiting("converting, and reading it back"):
+            tokenizer = converted(own_tokenizer(tok, "converted"), out, lossy=lossy)
+    except LossyConversionError as err:
+        raise LossyConversionError(str(err).replace("lossy=True", "--lossy")) from err
     report_tokenizer(tokenizer, out, time.monotonic() - started, as_json=as_json)
 
 
@@ -99,7 +110,8 @@ def prune(
     tokenizer = own_tokenizer(tok, "pruned")
     texts = open_texts(files, column=column, errors=errors, on_error=on_error, file_format=file_format)
     counts = pretokens_of(texts, tokenizer.pattern, threads=threads, memory=options.size_bytes(memory, "--memory"))
-    smaller = pruned(tokenizer, counts, vocab_size=vocab_size, keep=[token.encode() for token in keep or ()])
+    with waiting("pruning"):
+        smaller = pruned(tokenizer, counts, vocab_size=vocab_size, keep=[os.fsencode(token) for token in keep or ()])
     with whole_folder(output) as folder:
         smaller.renamed(Path(output).resolve().name).save(folder)
     report_tokenizer(
@@ -129,7 +141,8 @@ def diff(
     from bytetok.tokenizer.tokenizer import Tokenizer
     from bytetok.training.reshape import diff as compared
 
-    difference = compared(Tokenizer.load(a), Tokenizer.load(b))
+    with waiting("comparing"):
+        difference = compared(Tokenizer.load(a), Tokenizer.load(b))
     if as_json:
         say_json(difference.to_dict())
     else:

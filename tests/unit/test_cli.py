@@ -117,7 +117,6 @@ def test_help_loads_nothing_heavy() -> None:
         (["eval", "--on", "a.txt"], "Missing argument 'TOK'"),
         (["eval", "gpt2", "--on", "a.txt", "--json", "--csv"], "one of --json and --csv"),
         (["encode", "gpt2", "a.txt", "--json"], "name a file to get a report"),
-        (["convert", "gpt2", "x.tiktoken"], "can be read but not written"),
         (["diff", "gpt2"], "Missing argument 'B'"),
         (["--wrong"], "No such option"),
     ],
