@@ -13,8 +13,8 @@ from bytetok.tokenizer import SplitPattern
 CORPUS = (
     " ".join(WORDS),
     "the plaintiff's claims of the defendant are those of the plaintiff, and the court's are its own. " * 3,
-    "In 1998, under 26 C.F.R. 1.401(k)-1(a), 12,345.67 dollars; in 1999, 23,456.78.\n\n  (a) interest\n  (b) interest\n",
-    "die Straße, naïve café, Москва и Москва, 日本語の日本語, 👩🏽‍💻👩🏽‍💻",
+    "In 1998, under 26 C.F.R. 1.401(k)-1(a), 12,345.67 dollars; in 1999, 23,456.78.\n\n  (a) interest\n  (b) interests",
+    "die Straße, naïve café, Москва и Москва, 日本語の日本語, 😀😀",
 )
 
 

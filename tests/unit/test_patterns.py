@@ -65,6 +65,11 @@ def test_a_literal_word_needs_brackets() -> None:
     assert bt.SplitPattern.of("(plaintiff)").split("a plaintiff b") == [b"a ", b"plaintiff", b" b"]
 
 
+def test_a_lone_surrogate_is_no_regex() -> None:
+    with pytest.raises(InvalidPatternError, match="lone surrogate"):
+        bt.SplitPattern.of(["[a-z]+", "(\ud800)"])
+
+
 def test_no_stages_are_no_pattern() -> None:
     with pytest.raises(InvalidPatternError, match="at least one regex"):
         bt.SplitPattern.of([])

@@ -280,7 +280,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_nothing_else_is_raised_for_any_file(tmp_path: Path) -> None:
     junk = (
-        b"", b"\x00", b"\xff\xfe", b"[]", b"{}", b"null", b'{"model": []}', b"\x1f\x8b\x08", b"=", b"QQ== 0 0", b"QQ== -1",
+        b"", b"\x00", b"\xff\xfe", b"[]", b"{}", b"1", b'{"model": []}', b"\x1f\x8b\x08", b"=", b"QQ== 0 0",
     )  # fmt: skip
     for name in ("tokenizer.json", "x.tiktoken", "o200k_base.tiktoken", "x.json"):
         for data in junk:
