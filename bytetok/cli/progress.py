@@ -96,8 +96,9 @@ class Pace:
         """``"1.2 GB of 3.4 GB (35 %), 120.0 MB/s, 0:18 left"``."""
         parts = [self._amount(self._done)]
         if self._total:
-            share = min(1.0, self._done / self._total)
-            parts[0] += f" of {self._amount(self._total)} ({share:.0%})".replace("%", " %")
+            done = parts[0].removesuffix(f" {self._unit}") if self._unit != "bytes" else parts[0]
+            share = f"{min(1.0, self._done / self._total):.0%}".replace("%", " %")
+            parts[0] = f"{done} of {self._amount(self._total)} ({share})"
         then, before = self._past[0]
         seconds = self._clock() - then
         if seconds >= 1 and self._done > before:
