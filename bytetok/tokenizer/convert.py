@@ -14,7 +14,6 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -79,17 +78,13 @@ def convert(
 
 def _write(tokenizer: Tokenizer, path: Path) -> None:
     if path.suffix == ".tiktoken":
-        added = [asdict(token) for token in tokenizer.vocab.added_tokens.values()]
-        _write_json(tiktoken_format.description_path(path), {**tokenizer.description(), "added_tokens": added})
+        description = {**tokenizer.description(), "added_tokens": json_format.spell_added(tokenizer.vocab)}
+        write_text(tiktoken_format.description_path(path), json_format.spell(description))
         write_text(path, tiktoken_format.spell_ranks(tokenizer.vocab))
     elif path.suffix == ".json":
-        _write_json(path, json_format.to_json(tokenizer.vocab, tokenizer.pattern))
+        write_text(path, json_format.spell(json_format.to_json(tokenizer.vocab, tokenizer.pattern)))
     else:
         tokenizer.save(path)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
 
 
 def check_ranks(tokenizer: Tokenizer) -> None:

@@ -14,7 +14,7 @@ from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tiktoken_format import is_ranked
 from bytetok.tokenizer.vocab import AddedToken, Vocab
 
-_FLAGS = ("special", "single_word", "lstrip", "rstrip", "normalized")
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
 class NotOursError(Exception):
@@ -96,7 +96,9 @@ def _vocab(path: Path, model: Mapping[str, Any], added: object, pattern: SplitPa
     entries = model.get("vocab")
     if not isinstance(entries, dict):
         raise FormatError(f"{path}: model.vocab is {_shown(entries)}, expected an object of tokens and ids")
-    added_tokens = _added_tokens(path, added, entries)
+    added_tokens = read_added(path, added)
+    _check_added_ids(path, added_tokens, entries)
+    _refuse_two_passes(added_tokens)
     owners: dict[int, str] = {}
     for string, token_id in [*entries.items(), *((token.text, token.id) for token in added_tokens.values())]:
         if type(token_id) is not int or token_id < 0:
@@ -123,12 +125,11 @@ def _vocab(path: Path, model: Mapping[str, Any], added: object, pattern: SplitPa
     return Vocab(tuple(tokens), pairs, added_tokens, whole_first, whole_first and is_ranked(ordinary, pairs))
 
 
-def _added_tokens(path: Path, added: object, entries: Mapping[str, int]) -> dict[str, AddedToken]:
-    """The added tokens of a file, with the ids that `tokenizers` gives them; FormatError if the file disagrees."""
+def read_added(path: Path, added: object) -> dict[str, AddedToken]:
+    """Read a list of added tokens as tokenizer.json has it; FormatError names the one that is broken."""
     if not isinstance(added, list):
         raise FormatError(f"{path}: added_tokens is {_shown(added)}, expected a list")
     tokens: dict[str, AddedToken] = {}
-    highest = -1
     for place, entry in enumerate(added):
         text, token_id = (entry.get("content"), entry.get("id")) if isinstance(entry, dict) else (None, None)
         if not isinstance(text, str) or not text or type(token_id) is not int or text in tokens:
@@ -140,17 +141,31 @@ def _added_tokens(path: Path, added: object, entries: Mapping[str, int]) -> dict
             text.encode()
         except UnicodeEncodeError as err:
             raise FormatError(f"{path}: added token {place}, {_shown(text)}, holds a lone surrogate") from err
-        # `tokenizers` looks a token up in the vocabulary, or else numbers it itself; it only warns if the file differs.
+        tokens[text] = AddedToken(text, token_id, **{flag: bool(entry.get(flag)) for flag in _FLAGS})
+    return tokens
+
+
+def spell_added(vocab: Vocab) -> list[dict[str, Any]]:
+    """The added tokens as tokenizer.json has them, in the order of their ids."""
+    ordered = sorted(vocab.added_tokens.values(), key=lambda token: token.id)
+    return [{"id": token.id, "content": token.text, **_flags_of(token)} for token in ordered]
+
+
+def _flags_of(token: AddedToken) -> dict[str, bool]:
+    return {flag: getattr(token, flag) for flag in _FLAGS}
+
+
+def _check_added_ids(path: Path, tokens: Mapping[str, AddedToken], entries: Mapping[str, int]) -> None:
+    """`tokenizers` looks added tokens up in the vocabulary, or numbers them, and only warns if the file differs."""
+    highest = -1
+    for place, (text, token) in enumerate(tokens.items()):
         given = entries.get(text, max(len(entries), highest + 1))
-        if given != token_id:
+        if given != token.id:
             raise FormatError(
-                f"{path}: added token {place}, {_shown(text)}, has id {token_id}, but `tokenizers` would give it "
+                f"{path}: added token {place}, {_shown(text)}, has id {token.id}, but `tokenizers` would give it "
                 f"{given}; put added tokens into model.vocab to keep their ids"
             )
-        highest = max(highest, token_id)
-        tokens[text] = AddedToken(text, token_id, **{flag: bool(entry.get(flag)) for flag in _FLAGS})
-    _refuse_two_passes(tokens)
-    return tokens
+        highest = max(highest, token.id)
 
 
 def _refuse_two_passes(tokens: Mapping[str, AddedToken]) -> None:
@@ -256,18 +271,7 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": token.id,
-                "content": token.text,
-                "single_word": token.single_word,
-                "lstrip": token.lstrip,
-                "rstrip": token.rstrip,
-                "normalized": token.normalized,
-                "special": token.special,
-            }
-            for token in sorted(vocab.added_tokens.values(), key=lambda token: token.id)
-        ],
+        "added_tokens": spell_added(vocab),
         "normalizer": None,
         "pre_tokenizer": pre_tokenizer,
         "post_processor": None,
@@ -323,14 +327,7 @@ def config_of(vocab: Vocab, model_max_length: int | None = None) -> dict[str, An
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "added_tokens_decoder": {
-            str(token.id): {
-                "content": token.text,
-                "lstrip": token.lstrip,
-                "normalized": token.normalized,
-                "rstrip": token.rstrip,
-                "single_word": token.single_word,
-                "special": token.special,
-            }
+            str(token.id): {"content": token.text, **_flags_of(token)}
             for token in sorted(vocab.added_tokens.values(), key=lambda token: token.id)
         },
     }
@@ -361,12 +358,12 @@ def write(directory: Path, vocab: Vocab, pattern: SplitPattern, provenance: Mapp
         "bytetok.json": dict(provenance),
     }
     # All are spelled out before any is written, so that provenance that JSON cannot hold leaves no half of a tokenizer.
-    spelled = {name: _spelled(content) for name, content in contents.items()}
+    spelled = {name: spell(content) for name, content in contents.items()}
     for name, text in spelled.items():
         write_text(directory / name, text)
 
 
-def _spelled(content: dict[str, Any]) -> str:
+def spell(content: dict[str, Any]) -> str:
     """JSON for people to read and for diffs to follow: a token or a merge a line, where `indent` has four a merge."""
     lists: dict[str, str] = {}
     if "model" in content:

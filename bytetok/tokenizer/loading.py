@@ -13,7 +13,6 @@ from bytetok.tokenizer import json_format, references, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
-from bytetok.tokenizer.vocab import AddedToken
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
@@ -70,13 +69,13 @@ def load_ranks(
 
 def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
     content = json_format.read_json(described)
-    try:
-        pattern = SplitPattern.of(content["pattern"]["name"] or content["pattern"]["stages"])
-        added = {entry["text"]: AddedToken(**entry) for entry in content.pop("added_tokens")}
-    except (KeyError, TypeError) as err:
-        raise FormatError(f"{described}: expected the pattern and the added tokens of {path.name}: {err!r}") from err
+    pattern = content.get("pattern")
+    stages = pattern.get("stages") if isinstance(pattern, dict) else None
+    if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+        raise FormatError(f"{described}: expected the split pattern of {path.name}, with a list of stages")
+    added = json_format.read_added(described, content.pop("added_tokens", None))
     vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), added, place=str(path))
-    return Tokenizer(vocab, pattern, name=name, provenance=content)
+    return Tokenizer(vocab, SplitPattern.of(stages), name=name, provenance=content)
 
 
 def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
