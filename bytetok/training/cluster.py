@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -121,14 +122,24 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
         return
     try:
+        _check_listens(address or os.environ.get("RAY_ADDRESS", ""))
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as err:
+    except (OSError, RuntimeError, ValueError) as err:
         place = "on this machine" if address is None else f"at {shown(address)}"
-        raise TrainingError(f"no ray cluster can be used {place}: {err}; start one with `ray start --head`") from err
+        raise TrainingError(
+            f"no ray cluster can be used {place}: {err}; start one with `ray start --head`, and see `ray status`"
+        ) from err
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """Raise OSError if nobody listens at ``host:port``, where ``ray.init`` would try for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "://" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _units(sources: Sequence[Source], workers: int) -> Iterator[Unit]:
@@ -234,9 +245,12 @@ def _cancel(ray: Any, running: Sequence[Any]) -> None:
     if not running:
         return
     with suppress(ray.exceptions.RayError):  # the error on its way says more than that the cluster is gone
-        for reference in running:
+        # To cancel a task that has just ended aborts the process (seen in Ray 2.60, "task that was not pending").
+        _, unfinished = ray.wait(running, num_returns=len(running), timeout=0, fetch_local=False)
+        for reference in unfinished:
             ray.cancel(reference)
-        ray.wait(running, num_returns=len(running), timeout=_PATIENCE, fetch_local=False)
+        if unfinished:
+            ray.wait(unfinished, num_returns=len(unfinished), timeout=_PATIENCE, fetch_local=False)
 
 
 # --- on the nodes -------------------------------------------------------------------------------

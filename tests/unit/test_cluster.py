@@ -1,0 +1,357 @@
+"""Counting on a cluster gives the file that counting on one machine gives, also while nodes die.
+
+The cluster is a real one: a head and worker nodes as processes of this machine, at a loopback address.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+
+from bytetok.errors import CorpusError, EncodingError, InvalidPatternError, MissingDependencyError, TrainingError
+from bytetok.training import cluster as cluster_module
+from bytetok.training.cluster import count_on_ray
+from bytetok.training.corpus import Texts, read_texts
+from bytetok.training.corpus_sources import Source, from_documents
+from bytetok.training.counts import count_to_parquet
+
+WORDS = "The plaintiff's naïve motion — № 1234567 — 原告の申立て was denied;\n\tsee 12 U.S.C. § 1841(a).\r\n"
+# Ray takes 127.0.0.1 for "this machine as others see it", and would leave the loopback interface.
+LOOPBACK = "127.0.0.2"
+NODE = {"num_cpus": 1, "node_ip_address": LOOPBACK, "object_store_memory": 80 << 20}
+
+
+# --- without a cluster --------------------------------------------------------------------------
+
+
+def test_ray_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'bytetok-lm\[ray\]'"):
+        count_on_ray(Texts([]), tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("source", ["-", iter(["text"])])
+def test_what_can_be_read_once_is_refused(tmp_path: Path, source: Any) -> None:
+    with pytest.raises(CorpusError, match="can be read only once"):
+        count_on_ray(read_texts(source), tmp_path / "out.parquet")
+
+
+def test_requests_are_checked_before_a_cluster_is_asked(tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    with pytest.raises(CorpusError, match=r"read_texts.*got list"):
+        count_on_ray(["text"], out)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="workers is 0"):
+        count_on_ray(Texts([]), out, workers=0)
+    with pytest.raises(TrainingError, match="'much' is not a size"):
+        count_on_ray(Texts([]), out, memory="much")
+    with pytest.raises(InvalidPatternError, match="gpt"):
+        count_on_ray(Texts([]), out, pattern="gpt3")
+
+
+def plain(path: str, size: int | None) -> Source:
+    return Source(path, "text", None, size)
+
+
+def test_units_keep_the_order_and_are_neither_tiny_nor_huge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "_LEAST_UNIT", 10)
+    monkeypatch.setattr(cluster_module, "_MOST_UNIT", 40)
+    monkeypatch.setattr(cluster_module, "_MOST_SOURCES", 5)
+
+    def sizes(workers: int, *given: int | None) -> list[list[int | None]]:
+        sources = [plain(f"/{index}", size) for index, size in enumerate(given)]
+        units = list(cluster_module._units(sources, workers))
+        assert sorted(source.path for unit in units for source in unit) == sorted(source.path for source in sources)
+        return [[source.size for source in unit] for unit in units]
+
+    assert sizes(1, 5, 5, 1, 30, 2) == [[5, 5], [1, 30], [2]]  # a fourth of 43 is 10
+    assert sizes(1, *[30] * 6) == [[30, 30], [30, 30], [30, 30]]  # a fourth would be 45
+    assert sizes(100, 3, 3, 3, 3) == [[3, 3, 3, 3]]
+    assert sizes(1, *[0] * 7) == [[0] * 5, [0] * 2]
+    assert sizes(1, 5, None, 6, None) == [[None], [5, 6], [None]]
+    assert sizes(1) == [[]]
+
+
+def test_files_are_named_as_every_node_finds_them() -> None:
+    documents = from_documents(["a"])
+    units = cluster_module._units([plain("corpus/a.txt", 1), documents], 1)
+    assert {source.path for unit in units for source in unit} == {str(Path.cwd() / "corpus" / "a.txt"), documents.path}
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    begin = time.monotonic()
+    with pytest.raises(TrainingError, match=r"no ray cluster can be used at '127\.0\.0\.1:1'.*ray start"):
+        count_on_ray(Texts([]), tmp_path / "out.parquet", address="127.0.0.1:1")
+    assert time.monotonic() - begin < 30
+
+
+# --- with one -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[ModuleType]:
+    """Ray, told to send this module along, which workers cannot import."""
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield ray
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def cluster(ray: ModuleType) -> Iterator[Any]:
+    """A head that runs no tasks, and two workers of one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.mkdtemp(prefix="ray")  # not tmp_path: a socket's path has at most 107 bytes
+    settings = {
+        "health_check_initial_delay_ms": 500,
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 3,
+    }
+    head = NODE | {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": settings}
+    started = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(2):
+        started.add_node(**NODE)
+    yield started
+    started.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder of files of several kinds."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for index in range(6):
+        (folder / f"{index}.txt").write_bytes(f"{WORDS * 50}{index} words{index}".encode())
+    (folder / "empty.txt").touch()
+    (folder / "packed.txt.gz").write_bytes(gzip.compress(WORDS.encode() * 2000))
+    rows = [{"text": f"{WORDS}{index}"} for index in range(200)] + [{"text": None}]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("pattern", ["o200k", "qwen3", r"\w+|\W"])
+def test_a_cluster_writes_the_file_of_one_machine(
+    cluster: Any, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(cluster_module, "_LEAST_UNIT", 1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.chdir(corpus.parent)  # relative paths reach the workers, whose folder is another
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    sources = ["corpus", corpus.as_uri() + "/0.txt"]
+    heard: list[int] = []
+    texts = read_texts(sources)
+    header = count_on_ray(texts, there, pattern=pattern, progress=heard.append, memory="64MB")
+    assert header == count_to_parquet(read_texts(sources), here, pattern=pattern)
+    assert there.read_bytes() == here.read_bytes()
+    assert len(heard) > 3
+    assert heard == sorted(heard)
+    assert heard[-1] == texts.bytes_read == texts.size
+    assert texts.skipped == 1
+
+
+@pytest.mark.ray
+def test_an_empty_corpus_is_counted_too(cluster: Any, tmp_path: Path) -> None:
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    count_on_ray(Texts([]), there, address=cluster.address)
+    count_to_parquet(Texts([]), here)
+    assert there.read_bytes() == here.read_bytes()
+
+
+@pytest.mark.ray
+def test_skipped_files_are_told(cluster: Any, corpus: Path, tmp_path: Path) -> None:
+    (corpus / "0.txt").write_bytes(b"ok\xff")
+    (corpus / "1.txt.gz").write_bytes(gzip.compress(WORDS.encode())[:-9])
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    missing = str(tmp_path / "missing.txt")
+    local = read_texts([str(corpus), missing], on_error="skip")
+    count_to_parquet(local, here)
+    texts = read_texts([str(corpus), missing], on_error="skip")
+    count_on_ray(texts, there, address=cluster.address)
+    assert texts.skipped_files == local.skipped_files
+    assert [Path(path).name for path, _ in texts.skipped_files] == ["missing.txt", "0.txt", "1.txt.gz"]
+    assert there.read_bytes() == here.read_bytes()
+
+
+@pytest.mark.ray
+def test_errors_come_as_they_were_raised(cluster: Any, corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    (corpus / "5.txt").write_bytes(b"three\xff")
+    with pytest.raises(EncodingError, match=r"5\.txt.*byte 5\b") as raised:
+        count_on_ray(read_texts(corpus / "5.txt"), out, address=cluster.address)
+    assert type(raised.value) is EncodingError
+    with pytest.raises(CorpusError, match="body") as raised_too:
+        count_on_ray(read_texts(corpus / "rows.jsonl", column="body"), out, address=cluster.address)
+    assert type(raised_too.value) is CorpusError
+    assert list(tmp_path.iterdir()) == [corpus]
+
+
+@pytest.mark.ray
+def test_documents_that_cannot_travel_are_named(cluster: Any, tmp_path: Path) -> None:
+    texts = Texts.from_documents([threading.Lock()])
+    with pytest.raises(CorpusError, match="<list> cannot be sent to a cluster"):
+        count_on_ray(texts, tmp_path / "out.parquet", address=cluster.address)
+
+
+@pytest.mark.ray
+def test_an_open_connection_is_used_and_stays(ray: ModuleType, cluster: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    texts = Texts.from_documents([WORDS])
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        assert count_on_ray(texts, out).documents == 1
+        with pytest.raises(TrainingError, match=r"connected to 127\.0\.0\.2:\d+ already"):
+            count_on_ray(texts, out, address="10.0.0.1:6379")
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+    count_on_ray(texts, out, address=cluster.address)
+    assert not ray.is_initialized()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Documents that do something before each, and leave a mark when they are begun, stopped and ended."""
+
+    name: str
+    documents: tuple[str, ...]
+    marks: Path
+    before_each: Callable[[], None]
+
+    def __iter__(self) -> Iterator[str]:
+        import ray
+
+        attempt = f"{self.name}.{uuid.uuid4().hex}"
+        (self.marks / f"{attempt}.begun").write_text(ray.get_runtime_context().get_node_id())
+        try:
+            for document in self.documents:
+                self.before_each()
+                yield document
+            (self.marks / f"{attempt}.ended").touch()
+        finally:
+            (self.marks / f"{attempt}.stopped").touch()
+
+
+def attempts(marks: Path, mark: str) -> set[str]:
+    return {path.stem for path in marks.glob(f"*.{mark}")}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        time.sleep(0.05)
+
+
+def nap() -> None:
+    time.sleep(0.06)
+
+
+def die() -> None:
+    os._exit(1)
+
+
+@pytest.mark.ray
+def test_a_lost_node_does_not_change_the_result(ray: ModuleType, cluster: Any, corpus: Path, tmp_path: Path) -> None:
+    marks, here, there = tmp_path / "marks", tmp_path / "here.parquet", tmp_path / "there.parquet"
+    marks.mkdir()
+    contents = [tuple(f"{WORDS}{unit * step}" for step in range(25)) for unit in range(6)]
+    watched = [from_documents(Watched(f"unit{at}", content, marks, nap)) for at, content in enumerate(contents)]
+    files = read_texts(corpus).sources
+    expected = count_to_parquet(Texts([*map(from_documents, contents), *files]), here)
+
+    victim = min(cluster.worker_nodes, key=lambda node: str(node.node_id))
+    seen: dict[str, set[str]] = {}
+
+    def on_victim() -> set[str]:
+        begun = {path.stem for path in marks.glob("*.begun") if path.read_text() == victim.node_id}
+        return begun - attempts(marks, "ended")
+
+    def kill() -> None:
+        wait_for(lambda: bool(attempts(marks, "ended")) and bool(on_victim()))
+        # Ray kills its daemon, which the workers outlive by seconds; a machine that is gone takes all at once.
+        daemon = psutil.Process(victim.all_processes["raylet"][0].process.pid)
+        for process in [daemon, *daemon.children(recursive=True)]:
+            process.kill()
+        seen["killed"] = on_victim()
+        seen["ended"] = attempts(marks, "ended")
+        cluster.remove_node(victim, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        header = count_on_ray(Texts([*watched, *files]), there, address=cluster.address)
+    finally:
+        killer.join()
+        cluster.add_node(**NODE)  # the other tests want two as well
+    begun, ended = attempts(marks, "begun"), attempts(marks, "ended")
+    units = {attempt.partition(".")[0] for attempt in begun}
+    # The node died in the middle of the run and of a unit, and that unit was begun again.
+    assert 0 < len(seen["ended"]) < len(units) == 6
+    assert seen["killed"]
+    assert not seen["killed"] & ended
+    for killed in seen["killed"]:
+        unit = killed.partition(".")[0] + "."
+        assert len([attempt for attempt in begun if attempt.startswith(unit)]) > 1
+        assert [attempt for attempt in ended if attempt.startswith(unit)]
+    assert header == expected
+    assert there.read_bytes() == here.read_bytes()
+
+
+@pytest.mark.ray
+def test_a_unit_that_always_takes_its_worker_down_ends_the_run(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_RETRIES", 1)
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    texts = Texts.from_documents(Watched("deadly", ("text",), marks, die))
+    with pytest.raises(TrainingError, match="<Watched> could not be counted on the cluster"):
+        count_on_ray(texts, tmp_path / "out.parquet", address=cluster.address)
+    assert len(attempts(marks, "begun")) == 2
+    assert list(tmp_path.iterdir()) == [marks]
+
+
+@pytest.mark.ray
+def test_an_interrupt_cancels_the_tasks_and_leaves_nothing(cluster: Any, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    documents = (WORDS,) * 3000
+    texts = Texts([from_documents(Watched(f"unit{at}", documents, marks, nap)) for at in range(9)])
+
+    def interrupt() -> None:
+        wait_for(lambda: bool(attempts(marks, "begun")))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        count_on_ray(texts, tmp_path / "out.parquet", address=cluster.address)
+    killer.join()
+    begun = attempts(marks, "begun")
+    wait_for(lambda: attempts(marks, "stopped") == begun, 10)
+    time.sleep(1)
+    assert attempts(marks, "begun") == begun
+    assert not attempts(marks, "ended")
+    assert list(tmp_path.iterdir()) == [marks]
