@@ -45,6 +45,8 @@ def train(
     """
     chosen = _settings(recipe, settings)
     label = name or (chosen.name if recipe is not None else "trained")
+    if chosen.superwords and chosen.length_unit != "bytes" and chosen.max_token_length is not None:
+        raise TrainingError("with superwords, max_token_length is in bytes; leave length_unit out")
     if chosen.superwords:
         trained = _superwords(source, chosen, threads, memory, label, progress)
     else:
@@ -84,11 +86,12 @@ def _words(
     label: str,
     progress: Stage | None,
 ) -> Tokenizer:
-    with_domain = bool(chosen.domain_groups or chosen.domain_extra)
+    strings, pattern = chosen.domain_strings(), SplitPattern.of(chosen.pattern)
+    candidates = _place(strings, chosen, pattern, _alphabet(chosen), None)
     texts: Texts | Sequence[str | bytes] | None = None
-    if with_domain and not isinstance(source, PretokenCounts):
+    if candidates.added and not isinstance(source, PretokenCounts):
         source = texts = _replayable(source)
-    counts = _counts(source, SplitPattern.of(chosen.pattern), threads, memory, progress)
+    counts = _counts(source, pattern, threads, memory, progress)
     trained = bpe.train_bpe(
         counts,
         vocab_size=chosen.vocab_size,
@@ -99,7 +102,9 @@ def _words(
         name=label,
         progress=_part(progress, "merge"),
     )
-    return _with_domain_tokens(trained, counts, texts, chosen) if with_domain else trained
+    if not strings:
+        return trained
+    return _with_domain_tokens(trained, strings, chosen, _occurrences(candidates, counts, texts))
 
 
 def _settings(recipe: str | os.PathLike[str] | Recipe | None, settings: dict[str, Any]) -> Recipe:
@@ -153,32 +158,36 @@ def _counts(
     return count_pretokens(source, pattern=pattern, threads=threads, memory=memory, progress=_part(progress, "count"))
 
 
+def _alphabet(chosen: Recipe) -> list[bytes]:
+    return [*(text.encode() for text in chosen.special_tokens), *(bytes([byte]) for byte in range(256))]
+
+
+def _place(
+    strings: Sequence[str], chosen: Recipe, pattern: SplitPattern, tokens: Sequence[bytes], known: dict[str, int] | None
+) -> domain.Placement:
+    """Domain tokens beside ``tokens``; without ``known`` occurrences, all that are possible."""
+    return domain.place_domain_tokens(
+        strings,
+        str(pattern),
+        vocab_tokens=tokens,
+        split=pattern.split,
+        limit=None if known is None else chosen.max_domain_tokens,
+        counts=known,
+        min_count=0 if known is None else chosen.min_domain_count,
+        space_prefixed=chosen.domain_space_prefixed,
+    )
+
+
 def _with_domain_tokens(
-    trained: Tokenizer, counts: PretokenCounts, texts: Texts | Sequence[str | bytes] | None, chosen: Recipe
+    trained: Tokenizer, strings: Sequence[str], chosen: Recipe, known: dict[str, int]
 ) -> Tokenizer:
     """Put domain tokens in the place of the rarest merges."""
     pattern, size = trained.pattern, len(trained.vocab)
-    strings = chosen.domain_strings()
     least = len(chosen.special_tokens) + 256
-
-    def place(tokens: Sequence[bytes], known: dict[str, int] | None) -> domain.Placement:
-        return domain.place_domain_tokens(
-            strings,
-            str(pattern),
-            vocab_tokens=tokens,
-            split=pattern.split,
-            limit=None if known is None else chosen.max_domain_tokens,
-            counts=known,
-            min_count=0 if known is None else chosen.min_domain_count,
-            space_prefixed=chosen.domain_space_prefixed,
-        )
-
-    candidates = place(trained.vocab.tokens[:least], None)
-    known = _occurrences(candidates, counts, texts)
     kept = size
     while True:
         # Fewer merges can only leave more room to fill, so this ends.
-        placed = place(trained.vocab.tokens[:kept], known)
+        placed = _place(strings, chosen, pattern, trained.vocab.tokens[:kept], known)
         room = max(size - len(placed.whole) - len(placed.added), least)
         if room >= kept:
             break

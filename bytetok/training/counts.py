@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -52,10 +53,11 @@ class PretokenCounts:
     def from_dict(cls, counts: Mapping[bytes, int], pattern: str | Sequence[str] | SplitPattern) -> PretokenCounts:
         """Counts given as a mapping. Raises TrainingError for a count outside 1 to 2^64 - 1 or an empty pretoken."""
         for pretoken, count in counts.items():
-            if not isinstance(count, int) or not pretoken or not 0 < count < 1 << 64:
+            is_pretoken = isinstance(pretoken, bytes) and pretoken
+            if not is_pretoken or not isinstance(count, Integral) or not 0 < count < 1 << 64:
                 raise TrainingError(
-                    f"pretoken {pretoken[:80]!r} has count {count}; pretokens are not empty and counts are 1 to "
-                    "2^64 - 1"
+                    f"pretoken {str(pretoken)[:80]} has count {str(count)[:80]}; pretokens are bytes, not empty, and "
+                    "counts are 1 to 2^64 - 1"
                 )
         core = _core.Counts()
         ends = np.cumsum([len(pretoken) for pretoken in counts], dtype=np.uint64)
@@ -305,19 +307,26 @@ def _is_unicode(text: str) -> bool:
 def _feed_chunks(counter: _core.Counter, texts: Texts, progress: Progress | None) -> None:
     batch: list[str | bytes] = []
     size, is_open = 0, False
+
+    def flush() -> None:
+        nonlocal batch, size
+        # An empty batch too would end the open document.
+        if batch:
+            counter.add_documents(batch)
+            batch, size = [], 0
+        if progress is not None:
+            progress(texts.bytes_read)
+
     for _, chunk, is_last in texts.chunks():
         if is_last and not is_open:
             batch.append(chunk)
             size += len(chunk)
-            if size < _BATCH_BYTES and len(batch) < _BATCH_DOCUMENTS:
-                continue
-        counter.add_documents(batch)
-        if not (batch and batch[-1] is chunk):
-            counter.feed(chunk)
-            is_open = not is_last
-            if is_last:
-                counter.end_document("the document")
-        batch, size = [], 0
-        if progress is not None:
-            progress(texts.bytes_read)
-    counter.add_documents(batch)
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_DOCUMENTS:
+                flush()
+            continue
+        flush()
+        counter.feed(chunk)
+        is_open = not is_last
+        if is_last:
+            counter.end_document("the document")
+    flush()

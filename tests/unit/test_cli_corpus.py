@@ -97,10 +97,6 @@ def test_standard_input_counts_as_a_file_does(corpus: Path, tmp_path: Path) -> N
     assert piped.read_bytes() == stored.read_bytes()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="counts._feed_chunks calls add_documents([]) between chunks, which ends the open document",
-)
 def test_a_long_text_is_one_document_however_it_is_stored(tmp_path: Path) -> None:
     """Longer than a chunk of reading, and cut by no place where a pretoken ends."""
     text = tmp_path / "text.txt"

@@ -94,6 +94,17 @@ fn scan<S: Scanner, F: FnMut(usize, usize) -> Result<()>>(text: &str, mut emit: 
     Ok(())
 }
 
+/// The three stages of DeepSeek-V3, nested without indirect calls.
+fn deepseek<F: FnMut(usize, usize) -> Result<()>>(text: &str, mut emit: F) -> Result<()> {
+    scan::<Numbers<3>, _>(text, |start, end| {
+        let numbers = text.get(start..end).unwrap_or_default();
+        scan::<Han, _>(numbers, |from, to| {
+            let han = numbers.get(from..to).unwrap_or_default();
+            scan::<DeepSeek, _>(han, |first, last| emit(start + from + first, start + from + last))
+        })
+    })
+}
+
 /// A split pattern, compiled.
 #[derive(Debug, Clone)]
 pub struct Splitter {
@@ -134,6 +145,7 @@ impl Splitter {
                 emit(0, text.len())
             }
             [only] => only.each(text, emit),
+            [Stage::Numbers3, Stage::Han, Stage::DeepSeek] => deepseek(text, emit),
             [first, rest @ ..] => first.each(text, |start, end| Self::nested(rest, text, start, end, &mut emit)),
         }
     }

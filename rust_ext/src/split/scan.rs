@@ -340,40 +340,40 @@ impl<const MOST: usize> Scanner for Numbers<MOST> {
 /// The second stage of DeepSeek-V3: `[一-龥぀-ゟ゠-ヿ]+`, the text between in one piece.
 pub struct Han;
 
-impl Scanner for Han {
+impl Han {
+    /// The length of the character at `at` if it is in the set.
     #[inline(always)]
-    fn end(text: Cursor<'_>, start: usize) -> usize {
-        let inside = |at: usize| -> (bool, usize) {
-            match text.bytes.get(at) {
-                Some(&byte) if (0xE3..0xEA).contains(&byte) => {
-                    let (code_point, length) = text.decode(byte, at);
-                    (matches!(code_point, 0x4E00..=0x9FA5 | 0x3040..=0x30FF), length)
-                }
-                Some(&byte) => (false, text.wide_length(byte)),
-                None => (false, 0),
-            }
-        };
-        let (first, mut length) = inside(start);
-        let mut at = start;
-        loop {
-            at += length;
-            let (next, width) = inside(at);
-            if width == 0 || next != first {
-                return at;
-            }
-            length = width;
+    fn inside(text: Cursor<'_>, at: usize) -> Option<usize> {
+        let first = text.byte(at);
+        if !HAN_LEADS.contains(&first) {
+            return None;
         }
+        let (code_point, length) = text.decode(first, at);
+        matches!(code_point, 0x4E00..=0x9FA5 | 0x3040..=0x30FF).then_some(length)
     }
 }
 
-impl Cursor<'_> {
+/// The first bytes of the characters in the set, and of a few others.
+const HAN_LEADS: std::ops::Range<u8> = 0xE3..0xEA;
+
+impl Scanner for Han {
     #[inline(always)]
-    fn wide_length(self, first: u8) -> usize {
-        match first {
-            0..0x80 => 1,
-            0x80..0xE0 => 2,
-            0xE0..0xF0 => 3,
-            _ => 4,
+    fn end(text: Cursor<'_>, start: usize) -> usize {
+        let mut at = start;
+        while let Some(length) = Self::inside(text, at) {
+            at += length;
+        }
+        if at > start {
+            return at;
+        }
+        loop {
+            let rest = text.bytes.get(at..).unwrap_or_default();
+            let Some(next) = rest.iter().position(|byte| HAN_LEADS.contains(byte)) else { return text.bytes.len() };
+            at += next;
+            if Self::inside(text, at).is_some() {
+                return at;
+            }
+            at += 3; // every character that starts with such a byte has three
         }
     }
 }
