@@ -2,9 +2,10 @@
 
     python vocab/build.py [--check] [NAME ...]
 
-The commands are what a user would type. They need the corpora that `python benchmarks/fetch.py corpora` and
-`python benchmarks/corpora.py all` make, and the finance ones also the SEC filings in `$BYTETOK_SHARED_DATA`. A vocabulary whose corpus is absent is left as it is, and the script says so. With
-`--check`, it only compares the files with MANIFEST.toml.
+The commands are what a user would type. They need the corpora that `python benchmarks/fetch.py corpora` and `python
+benchmarks/corpora.py all` make, and the finance ones also the SEC filings in `$BYTETOK_SHARED_DATA`. A vocabulary
+whose corpus is absent is left as it is, and the script says so. With `--check`, it only compares the files with
+MANIFEST.toml.
 """
 
 from __future__ import annotations

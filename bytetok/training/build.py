@@ -35,11 +35,12 @@ def train(
     """Train a tokenizer from text or from counts, as a recipe says and with any of its fields overridden by name.
 
     Without a recipe, ``vocab_size`` is needed and the other fields have the defaults of :class:`Recipe`, with the split
-    pattern o200k. Domain tokens that are one pretoken join the vocabulary as tokens that only a whole pretoken can match;
-    those that cross pretoken borders become added tokens that never match inside a word; both take the place of the rarest
-    merges, so the vocabulary has the size asked for. With superwords there are no domain tokens: the second stage learns
-    those that pay. Counts instead of text must have been made by the split pattern, or by ``"lines"`` for superwords; they
-    cannot tell how often an added token occurs, so then none is placed unless ``min_domain_count`` is 0.
+    pattern o200k. Domain tokens that are one pretoken join the vocabulary as tokens that only a whole pretoken can
+    match; those that cross pretoken borders become added tokens that never match inside a word; both take the place
+    of the rarest merges, so the vocabulary has the size asked for. With superwords there are no domain tokens: the
+    second stage learns those that pay. Counts instead of text must have been made by the split pattern, or by
+    ``"lines"`` for superwords; they cannot tell how often an added token occurs, so then none is placed unless
+    ``min_domain_count`` is 0.
 
     Raises TrainingError, VocabMismatchError, FormatError for a bad setting, and what reading and counting raise.
     """
@@ -132,7 +133,8 @@ def _replayable(source: Texts | Iterable[str | bytes]) -> Texts | Sequence[str |
     if isinstance(source, Texts):
         if source.one_shot:
             raise CorpusError(
-                "domain tokens need to read the text twice, and this source can be read only once; save it to a file first"
+                "domain tokens need to read the text twice, and this source can be read only once; save it to a file "
+                "first"
             )
         return source
     return source if isinstance(source, (list, tuple)) else list(source)
@@ -152,7 +154,8 @@ def _counts(
     if isinstance(source, PretokenCounts):
         if source.pattern.stages != pattern.stages:
             raise VocabMismatchError(
-                f"the counts were made by {source.pattern}, this training needs {pattern}; count again with that pattern"
+                f"the counts were made by {source.pattern}, this training needs {pattern}; count again with that "
+                "pattern"
             )
         return source
     return count_pretokens(source, pattern=pattern, threads=threads, memory=memory, progress=_part(progress, "count"))

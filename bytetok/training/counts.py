@@ -12,7 +12,6 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -52,17 +51,17 @@ class PretokenCounts:
     @classmethod
     def from_dict(cls, counts: Mapping[bytes, int], pattern: str | Sequence[str] | SplitPattern) -> PretokenCounts:
         """Counts given as a mapping. Raises TrainingError for a count outside 1 to 2^64 - 1 or an empty pretoken."""
-        for pretoken, count in counts.items():
-            is_pretoken = isinstance(pretoken, bytes) and pretoken
-            if not is_pretoken or not isinstance(count, Integral) or not 0 < count < 1 << 64:
+        numbers = [int(count) if isinstance(count, (int, np.integer)) else 0 for count in counts.values()]
+        for pretoken, number in zip(counts, numbers, strict=True):
+            if not isinstance(pretoken, bytes) or not pretoken or not 0 < number < 1 << 64:
                 raise TrainingError(
-                    f"pretoken {str(pretoken)[:80]} has count {str(count)[:80]}; pretokens are bytes, not empty, and "
-                    "counts are 1 to 2^64 - 1"
+                    f"pretoken {str(pretoken)[:80]} has count {str(counts[pretoken])[:80]}; pretokens are bytes, not "
+                    "empty, and counts are 1 to 2^64 - 1"
                 )
         core = _core.Counts()
         ends = np.cumsum([len(pretoken) for pretoken in counts], dtype=np.uint64)
-        core.add_batch(b"".join(counts), ends.tobytes(), np.array(list(counts.values()), dtype=np.uint64).tobytes())
-        size = sum(len(pretoken) * count for pretoken, count in counts.items())
+        core.add_batch(b"".join(counts), ends.tobytes(), np.array(numbers, dtype=np.uint64).tobytes())
+        size = sum(len(pretoken) * number for pretoken, number in zip(counts, numbers, strict=True))
         return cls(core, SplitPattern.of(pattern), documents=0, bytes=size)
 
     @classmethod
@@ -91,7 +90,7 @@ class PretokenCounts:
         counts_file.write(path, header, _batches(self._core.sorted()))
 
     def resplit(self, pattern: str | Sequence[str] | SplitPattern) -> PretokenCounts:
-        """Cut each pretoken further: the counts that splitting the text by this pattern and then by ``pattern`` would give."""
+        """Cut each pretoken further: the counts of splitting the text by this pattern and then by ``pattern``."""
         finer = SplitPattern.of(pattern)
         stages = SplitPattern.of((*self.pattern.stages, *finer.stages))
         return PretokenCounts(

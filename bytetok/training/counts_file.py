@@ -89,35 +89,52 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         raise FormatError(f"{os.fspath(path)}: a parquet file, but not one written by `bytetok count`")
     try:
         content = json.loads(described)
-        if content["unicode"] != UNICODE_VERSION:
-            raise VocabMismatchError(
-                f"{os.fspath(path)}: counted with the tables of Unicode {content['unicode']}, this is "
-                f"{UNICODE_VERSION}; count it again"
-            )
-        stages, name = tuple(content["stages"]), content["pattern"]
-        # Two names may share their regexes, as qwen2 and qwen3 do; the file is named as it was counted.
-        pattern = SplitPattern(stages, name) if NAMED.get(name) == stages else SplitPattern.of(stages)
-        return Header(pattern, int(content["documents"]), int(content["bytes"]))
-    except (KeyError, TypeError, json.JSONDecodeError) as err:
+        unicode, name, listed = content["unicode"], str(content["pattern"]), content["stages"]
+        documents, size = int(content["documents"]), int(content["bytes"])
+        if not isinstance(listed, list) or not all(isinstance(stage, str) for stage in listed):
+            raise TypeError(f"stages is {str(listed)[:80]}, expected a list of regexes")
+    except (KeyError, TypeError, ValueError) as err:
         raise FormatError(f"{os.fspath(path)}: the header of the counts is damaged: {err}") from err
+    if unicode != UNICODE_VERSION:
+        raise VocabMismatchError(
+            f"{os.fspath(path)}: counted with the tables of Unicode {unicode}, this is {UNICODE_VERSION}; count it "
+            "again"
+        )
+    stages = tuple(listed)
+    # Two names may share their regexes, as qwen2 and qwen3 do; the file is named as it was counted.
+    pattern = SplitPattern(stages, name) if NAMED.get(name) == stages else SplitPattern.of(stages)
+    return Header(pattern, documents, size)
 
 
 def read_batches(path: str | os.PathLike[str], *, size: int | None = None) -> Iterator[Batch]:
-    """Read the counts of a file in batches: a row group each, or about ``size`` bytes of memory."""
+    """Read the counts of a file in batches: a row group each, or about ``size`` bytes of memory.
+
+    Raises FormatError for damaged data, and for anything but pretokens that are not empty with counts from 1 to
+    2^64 - 1.
+    """
     import pyarrow as pa
 
     with _open(path) as file:
+        missing = {"pretoken", "count"} - set(file.schema_arrow.names)
+        if missing:
+            raise FormatError(f"{os.fspath(path)}: the file has no column {min(missing)!r}")
         rows = ROW_GROUP if size is None else max(1, min(ROW_GROUP, size // max(_row_size(file.metadata), 1)))
         try:
             for batch in file.iter_batches(rows, columns=["pretoken", "count"]):
-                pretokens = batch.column(0).cast(pa.large_binary())
+                pretokens = batch.column("pretoken").cast(pa.large_binary())
+                numbers = batch.column("count").cast(pa.uint64())
+                if pretokens.null_count or numbers.null_count:
+                    raise FormatError(f"{os.fspath(path)}: a pretoken or a count is null")
+                counts = numbers.to_numpy(zero_copy_only=False)
                 _, offset_buffer, data_buffer = pretokens.buffers()
                 offsets = np.frombuffer(offset_buffer, dtype=np.int64)[pretokens.offset :][: len(pretokens) + 1]
+                if not counts.all() or not np.diff(offsets).all():
+                    raise FormatError(f"{os.fspath(path)}: a pretoken is empty, or its count is 0")
                 data = b"" if data_buffer is None else data_buffer.to_pybytes()
                 data = data[int(offsets[0]) : int(offsets[-1])]
                 ends = (offsets[1:] - offsets[0]).astype(np.uint64)
-                yield data, ends.tobytes(), batch.column(1).to_numpy(zero_copy_only=False).astype(np.uint64).tobytes()
-        except (pa.ArrowInvalid, OSError) as err:
+                yield data, ends.tobytes(), counts.tobytes()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OSError) as err:
             raise FormatError(f"{os.fspath(path)}: the parquet file is damaged: {err}") from err
 
 

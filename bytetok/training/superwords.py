@@ -1,9 +1,9 @@
 """Superwords: a second stage of training that merges across pretoken borders.
 
-Stage one learns words, within lines. Stage two forgets the split pattern, keeps line ends as the only borders, and goes on merging:
-" of the", " in accordance with", ", $1.2 million". The result is plain BPE over lines, with the merges of both stages in one
-list, so it needs no rule of its own to encode, and tokenizer.json says it exactly. Sources: SuperBPE (Liu et al. 2025, two
-stages in this manner) and BoundlessBPE (Schmidt et al. 2025).
+Stage one learns words, within lines. Stage two forgets the split pattern, keeps line ends as the only borders, and
+goes on merging: " of the", " in accordance with", ", $1.2 million". The result is plain BPE over lines, with the
+merges of both stages in one list, so it needs no rule of its own to encode, and tokenizer.json says it exactly.
+Sources: SuperBPE (Liu et al. 2025, two stages in this manner) and BoundlessBPE (Schmidt et al. 2025).
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ def train_superwords(
     """Learn ``vocab_size`` tokens, the share ``superwords`` of them across pretoken borders.
 
     ``line_counts`` are counts with the pattern ``"lines"``; words are learned from the same counts, cut further by
-    ``pattern``, so that no word crosses a line. Lines seldom repeat, so the counts are about as large as the text: count a
-    sample of a corpus of many gigabytes. ``max_token_length`` is in bytes. ``progress`` hears the number of tokens.
+    ``pattern``, so that no word crosses a line. Lines seldom repeat, so the counts are about as large as the text:
+    count a sample of a corpus of many gigabytes. ``max_token_length`` is in bytes. ``progress`` hears the number of
+    tokens.
 
     Raises VocabMismatchError for counts of another pattern, and TrainingError as :func:`bytetok.train_bpe` does.
     """
     if line_counts.pattern.stages != LINES.stages:
         raise VocabMismatchError(
-            f"superwords are learned from lines, but the counts were made by {line_counts.pattern}; count the text with "
-            'pattern="lines"'
+            f"superwords are learned from lines, but the counts were made by {line_counts.pattern}; count the text "
+            'with pattern="lines"'
         )
     if not 0 < superwords < 1:
-        raise TrainingError(f"superwords is {superwords}; expected a share of the vocabulary between 0 and 1, such as 0.5")
+        raise TrainingError(f"superwords is {superwords}; expected a share between 0 and 1, such as 0.5")
     word_pattern = SplitPattern.of(pattern)
     words = train_bpe(
         line_counts.resplit(word_pattern),

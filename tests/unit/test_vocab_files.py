@@ -30,8 +30,8 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
     held_out = bt.read_texts(VOCAB / "corpora" / "legal-heldout.jsonl.zst")
-    scripts = "naïve ﬁ ½ § 中文 日本語 한국어 русский हिन्दी עברית 👩‍👩 \t\r\n\n   x\x00\x18\x7f"
-    return [str(text)[:4_000] for text in held_out][:20] + [scripts]
+    scripts = "naïve ﬁ ½ § 中文 日本語 한국어 русский हिन्दी עברית 👩\u200d👩 \t\r\n\n   x\x00\x18\x7f"
+    return [*[str(text)[:4_000] for text in held_out][:20], scripts]
 
 
 def test_the_manifest_names_what_ships() -> None:
