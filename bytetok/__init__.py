@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bytetok.tokenizer.vocab import Vocab as Vocab
     from bytetok.training.bpe import extend as extend
     from bytetok.training.bpe import train_bpe as train_bpe
+    from bytetok.training.build import train as train
     from bytetok.training.corpus import read_texts as read_texts
     from bytetok.training.counts import PretokenCounts as PretokenCounts
     from bytetok.training.counts import count_pretokens as count_pretokens
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from bytetok.training.render import show as show
     from bytetok.training.render import show_html as show_html
     from bytetok.training.report import evaluate as evaluate
+    from bytetok.training.reshape import diff as diff
+    from bytetok.training.reshape import prune as prune
+    from bytetok.training.superwords import train_superwords as train_superwords
 
 _HOME = {
     "AddedToken": "bytetok.tokenizer.vocab",
@@ -39,13 +43,17 @@ _HOME = {
     "Vocab": "bytetok.tokenizer.vocab",
     "count_pretokens": "bytetok.training.counts",
     "count_to_parquet": "bytetok.training.counts",
+    "diff": "bytetok.training.reshape",
     "evaluate": "bytetok.training.report",
     "extend": "bytetok.training.bpe",
     "load_recipe": "bytetok.training.recipe",
+    "prune": "bytetok.training.reshape",
     "read_texts": "bytetok.training.corpus",
     "show": "bytetok.training.render",
     "show_html": "bytetok.training.render",
+    "train": "bytetok.training.build",
     "train_bpe": "bytetok.training.bpe",
+    "train_superwords": "bytetok.training.superwords",
 }
 
 __all__ = [*_HOME, "__version__"]
