@@ -11,7 +11,7 @@ from typing import Any
 from bytetok.errors import CorpusError, FormatError
 from bytetok.tokenizer import json_format, references, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
-from bytetok.tokenizer.patterns import SplitPattern
+from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
 
 
@@ -94,7 +94,12 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
         vocab, pattern = json_format.read(path)
     except json_format.NotOursError as err:
         return ForeignTokenizer(path, name=name, reason=str(err))
-    return Tokenizer(vocab, pattern, name=name, provenance=_provenance(path.parent / "bytetok.json"))
+    provenance = _provenance(path.parent / "bytetok.json")
+    described = provenance.get("pattern")
+    # Two names may stand for the same regexes, as qwen2 and qwen3 do; the tokenizer keeps the one it was made with.
+    if isinstance(described, dict) and NAMED.get(str(described.get("name"))) == pattern.stages:
+        pattern = SplitPattern(pattern.stages, described["name"])
+    return Tokenizer(vocab, pattern, name=name, provenance=provenance)
 
 
 def _provenance(path: Path) -> dict[str, Any]:

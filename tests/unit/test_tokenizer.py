@@ -203,7 +203,9 @@ def test_whole_pretokens_come_before_merges_and_nowhere_else() -> None:
 # saving, pickling -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tokenizer", [trained(), trained("gpt2"), trained("deepseek-v3"), trained("none"), domain()])
+@pytest.mark.parametrize(
+    "tokenizer", [trained(), trained("gpt2"), trained("deepseek-v3"), trained("qwen3"), trained("none"), domain()]
+)
 def test_saved_tokenizers_come_back(tokenizer: bt.Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "saved")
     assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == [
@@ -213,6 +215,7 @@ def test_saved_tokenizers_come_back(tokenizer: bt.Tokenizer, tmp_path: Path) -> 
         loaded = bt.Tokenizer.load(place)
         assert isinstance(loaded, bt.Tokenizer)
         assert (loaded.vocab, loaded.pattern, loaded.name) == (tokenizer.vocab, tokenizer.pattern, "saved")
+        assert str(loaded.pattern) == str(tokenizer.pattern)
     again = tmp_path / "again"
     loaded.save(again)
     for file in again.iterdir():
