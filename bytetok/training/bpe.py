@@ -154,7 +154,8 @@ def continue_merges(
         counts.core,
         tokens=list(vocab.tokens),
         ordinary=vocab.ordinary(),
-        start=vocab.merge_triples,
+        # The engine takes an empty list for bytes without tokens, so a vocabulary without merges starts from its bytes.
+        start=vocab.merge_triples or [vocab.get(bytes([byte])) for byte in range(256)],
         vocab_size=vocab_size,
         min_count=min_count,
         max_length=max_token_length,
@@ -163,13 +164,12 @@ def continue_merges(
         ranked=vocab.ranked,
         progress=progress,
     )
-    extended = Vocab(
-        tuple(made),
-        vocab.merges + tuple((left, right) for left, right, _, _ in merges),
-        vocab.added_tokens,
-        vocab.whole_first,
-        vocab.ranked,
-    )
+    pairs = vocab.merges + tuple((left, right) for left, right, _, _ in merges)
+    if vocab.ranked:
+        # In a rank file every pair that joins to a token is a merge; those that were not learned never come up.
+        ordinary = [b"" if vocab.is_added(token_id) else token for token_id, token in enumerate(made)]
+        pairs = tuple((left, right) for left, right, _ in _core.merges_of_ranks(ordinary))
+    extended = Vocab(tuple(made), pairs, vocab.added_tokens, vocab.whole_first, vocab.ranked)
     provenance = {
         **tokenizer.provenance,
         "extended": {"from": len(vocab), "to": len(made), "documents": counts.documents, "bytes": counts.bytes},
