@@ -128,11 +128,13 @@ def cluster(ray: ModuleType) -> Iterator[Any]:
         "health_check_failure_threshold": 3,
     }
     head = NODE | {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": settings}
-    started = Cluster(initialize_head=True, head_node_args=head)
-    for _ in range(2):
-        started.add_node(**NODE)
-    yield started
-    started.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)  # of the workers: what is killed cannot tidy up
+        started = Cluster(initialize_head=True, head_node_args=head)
+        for _ in range(2):
+            started.add_node(**NODE)
+        yield started
+        started.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
 
 
