@@ -122,6 +122,7 @@ def cluster(ray: ModuleType) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray")  # not tmp_path: a socket's path has at most 107 bytes
+    Path(folder, "ray").mkdir()  # Ray writes the address of the cluster into this folder of TMPDIR
     settings = {
         "health_check_initial_delay_ms": 500,
         "health_check_period_ms": 500,
