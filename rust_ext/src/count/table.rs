@@ -67,21 +67,9 @@ impl Key {
     }
 }
 
-/// The low bytes of a key, by its length; a table, because shifting 128 bits takes more instructions.
-#[allow(clippy::indexing_slicing, reason = "evaluated when compiling")]
-const MASKS: [u128; 16] = {
-    let mut masks = [0; 16];
-    let mut length = 1;
-    while length < 16 {
-        masks[length] = (1 << (8 * length)) - 1;
-        length += 1;
-    }
-    masks
-};
-
 #[inline(always)]
 fn mask(length: usize) -> u128 {
-    MASKS.get(length).copied().unwrap_or(0)
+    (1u128 << (8 * length)) - 1
 }
 
 #[derive(Clone, Copy)]
