@@ -236,7 +236,7 @@ def _counter(
     budget = None
     if memory is not None:
         whole = parse_size(memory)
-        budget = max(whole - _OVERHEAD, whole // 4)
+        budget = max(whole - _OVERHEAD, whole // 8)
     with tempfile.TemporaryDirectory(prefix="bytetok-") as spill_dir:
         yield _core.Counter(pattern.core, threads=threads, memory=budget, spill_dir=spill_dir, strict=strict)
 

@@ -60,9 +60,8 @@ impl Worker {
         if now < LEAST_SPILL || (now <= limit && !(self.counts.about_to_grow() && grown > limit)) {
             return Ok(());
         }
-        self.counts.settle()?;
         let path = self.spill_stem.with_extension(format!("{}.run", self.runs.len()));
-        self.runs.push(Run::write(std::mem::take(&mut self.counts), path)?);
+        self.runs.push(Run::write(self.counts.take_table(), path)?);
         Ok(())
     }
 }

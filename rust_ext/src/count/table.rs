@@ -209,6 +209,15 @@ impl Counts {
         Ok(())
     }
 
+    /// Takes out what is in the table, to be written to disk; what is on its way there goes to the next table, since
+    /// making room for it here would be the growth that writing to disk avoids.
+    pub(super) fn take_table(&mut self) -> Counts {
+        let mut full = std::mem::take(self);
+        std::mem::swap(&mut self.recent, &mut full.recent);
+        std::mem::swap(&mut self.waiting, &mut full.waiting);
+        full
+    }
+
     /// Adds `count` occurrences of `pretoken`; an empty pretoken is nothing.
     pub fn add(&mut self, pretoken: &[u8], count: u64) -> Result<()> {
         if pretoken.is_empty() || count == 0 {
