@@ -58,4 +58,6 @@ $(VENV)/.installed: pyproject.toml $(RUST) | $(VENV)/bin/python
 
 $(VENV)/.test-installed: pyproject.toml $(RUST) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable ".[domain,plot,hf,spm,tiktoken,ray]" --group test --group check
+	@# transformers asks for a newer `regex` than the Unicode 16 one that the oracle of the split patterns needs
+	$(BIN)/pip install --quiet --no-deps "transformers>=5,<6" "safetensors>=0.5"
 	@touch $@ $(VENV)/.installed
