@@ -12,8 +12,16 @@ from bytetok.errors import InvalidPatternError
 NAMED: dict[str, tuple[str, ...]] = {name: tuple(stages) for name, stages in _core.NAMED_PATTERNS}
 """The regexes of each pattern that has a name, by stage."""
 
-LLAMA_CPP_PRE: dict[str, str] = {}
-"""The pre-tokenizer of llama.cpp that splits as each pattern does."""
+LLAMA_CPP_PRE: dict[str, str] = {
+    "gpt2": "gpt-2",
+    "o200k": "gpt-4o",
+    "llama3": "llama-bpe",
+    "qwen2": "qwen2",
+    "qwen3": "qwen2",
+    "deepseek-v3": "deepseek-v3",
+}
+"""What llama.cpp calls these patterns (``tokenizer.ggml.pre``). It splits alike, but for o200k: there letters outside
+ASCII are upper and lower case at once, and marks are no letters (measured in benchmarks/llama_cpp_parity.py)."""
 
 UNICODE_VERSION: str = _core.UNICODE_VERSION
 """The Unicode version of the character classes, the same as in tiktoken 0.14 and tokenizers 0.23."""

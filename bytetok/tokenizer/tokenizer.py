@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bytetok import _core
 from bytetok.errors import EncodingError, UnknownTokenError
 from bytetok.tokenizer import json_format
-from bytetok.tokenizer.patterns import SplitPattern
+from bytetok.tokenizer.patterns import LLAMA_CPP_PRE, SplitPattern
 from bytetok.tokenizer.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -155,9 +155,22 @@ class Tokenizer:
             "bytetok": __version__,
             "pattern": {"name": self.pattern.name, "stages": list(self.pattern.stages)},
             "vocab_size": self.vocab_size,
+            "llama_cpp_pre": self.llama_cpp_pre,
         }
         # The provenance of a loaded tokenizer has facts of its own, which may no longer be true.
         return {**facts, **self.provenance, **facts}
+
+    @property
+    def llama_cpp_pre(self) -> str | None:
+        """The name that llama.cpp needs as ``tokenizer.ggml.pre`` to encode as this tokenizer does, or None.
+
+        None for a pattern that it does not know, and for domain tokens: it has no tokens for single words or whole
+        pretokens. See :data:`bytetok.tokenizer.patterns.LLAMA_CPP_PRE`.
+        """
+        has_flags = any(t.single_word or t.lstrip or t.rstrip for t in self.vocab.added_tokens.values())
+        if has_flags or (self.vocab.whole_first and not self.vocab.ranked):
+            return None
+        return LLAMA_CPP_PRE.get(self.pattern.name or "")
 
     def to_tiktoken(self) -> Any:
         """This tokenizer as a ``tiktoken.Encoding``; see :func:`bytetok.tokenizer.convert.to_tiktoken`."""

@@ -236,6 +236,26 @@ def test_provenance_is_saved_and_does_not_go_stale(tmp_path: Path) -> None:
     assert described["bytetok"] == bt.__version__
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "name"),
+    [
+        (trained("o200k"), "gpt-4o"),
+        (trained("qwen3"), "qwen2"),
+        (trained("deepseek-v3"), "deepseek-v3"),
+        (trained("lines"), None),
+        (extended(trained(), whole=[b"qua"]), None),
+        (extended(trained(), added={"cal.": {"single_word": True}}), None),
+        (extended(trained(), added={"http://": {}}), "gpt-4o"),
+    ],
+)
+def test_the_name_for_llama_cpp_is_saved_where_there_is_one(
+    tokenizer: bt.Tokenizer, name: str | None, tmp_path: Path
+) -> None:
+    assert tokenizer.llama_cpp_pre == name
+    bt.Tokenizer(tokenizer.vocab, tokenizer.pattern, provenance={"llama_cpp_pre": "stale"}).save(tmp_path)
+    assert json.loads((tmp_path / "bytetok.json").read_text())["llama_cpp_pre"] == name
+
+
 def test_provenance_that_json_cannot_hold_leaves_no_half_of_a_tokenizer(tmp_path: Path) -> None:
     tokenizer = bt.Tokenizer(trained().vocab, trained().pattern, provenance={"when": object()})
     with pytest.raises(TypeError):
