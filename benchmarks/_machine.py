@@ -6,6 +6,7 @@ reports the memory of its children stays small itself.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -34,7 +35,10 @@ def corpus(name: str) -> Path:
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """Where and when: CPU, memory, load, Python, commit and the versions of ``packages`` that are installed."""
+    """Where and when: CPU, memory, load, Python, commit and the versions of ``packages`` that are installed.
+
+    Call it before the first measurement; :func:`save` adds the load at the end.
+    """
     versions = {}
     for package in packages:
         try:
@@ -45,11 +49,12 @@ def machine(*packages: str) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
+        "core_sha256": _core_sha256(),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(pages / 2**30, 1),
-        # Above the number of cores, other work shared them: ratios of interleaved runs hold, absolute figures do not.
-        "load_average": [round(load, 2) for load in os.getloadavg()],
+        # Other work on the cores can double even CPU seconds: ratios of interleaved runs hold, absolute figures do not.
+        "load_average": [round(os.getloadavg()[0], 2)],
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": versions,
@@ -61,6 +66,12 @@ def _cpu_model() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
+
+
+def _core_sha256() -> str:
+    """The compiled module that was measured: a build may be older than the commit."""
+    built = sorted(ROOT.glob("bytetok/_core*.so"))
+    return hashlib.sha256(built[0].read_bytes()).hexdigest()[:16] if built else "installed"
 
 
 def _commit() -> str:
@@ -139,13 +150,19 @@ class Claim:
         return self.value >= self.bar if self.at_least else self.value <= self.bar
 
 
-def save(script: str, claims: Sequence[Claim], where: Mapping[str, Any], **details: Any) -> None:
-    """Print the claims and write ``results/SCRIPT.json`` with them, the machine and all details."""
+def save(script: str, claims: Sequence[Claim], where: dict[str, Any], **details: Any) -> None:
+    """Print the claims and write ``results/SCRIPT.json`` with them, the machine and all details.
+
+    Ends the script without writing if the compiled module is another one than when ``where`` was taken.
+    """
     from table import rows
 
+    where["load_average"].append(round(os.getloadavg()[0], 2))
     entries = [{**vars(claim), "passed": claim.passed} for claim in claims]
     result = {"script": script, "machine": where, "claims": entries, **details}
     print("\n".join(rows(result)))
+    if _core_sha256() != where["core_sha256"]:
+        sys.exit("bytetok was built again meanwhile, so these are figures of two builds; nothing is written, run again")
     path = RESULTS / f"{script}.json"
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

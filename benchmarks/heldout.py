@@ -174,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Tokens of held-out text, beside published tokenizers.")
     parser.add_argument("--vocab", action="store_true", help="also measure the tokenizers in vocab/")
     options = parser.parse_args()
+    where = machine("tokenizers", "numpy", "pyarrow")
     peers = references()
     trained = {made.name: made.train() for made in MADE}
     tokenizers = {**peers, **trained, **(shipped() if options.vocab else {})}
@@ -182,7 +183,7 @@ def main() -> None:
     save(
         "heldout",
         claims(rows, training),
-        machine("tokenizers", "numpy", "pyarrow"),
+        where,
         trained=[asdict(made) for made in MADE],
         held_out=rows,
         training_text=training,

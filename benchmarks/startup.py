@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="runs of each process; the median counts")
     parser.add_argument("--tokenizer", help="folder to load; default: 32,768 tokens trained on vocab/corpora")
     options = parser.parse_args()
+    where = machine("numpy", "typer", "tiktoken")
     with tempfile.TemporaryDirectory() as folder:
         if options.tokenizer is None:
             run(SAVE_SMALL, Path(ROOT, "vocab/corpora/legal-train.jsonl.zst"), folder)
@@ -109,7 +110,7 @@ def main() -> None:
     save(
         "startup",
         claims,
-        machine("numpy", "typer", "tiktoken"),
+        where,
         rounds=options.rounds,
         runs={name: [vars(one) for one in many] for name, many in runs.items()},
     )
