@@ -28,6 +28,22 @@ pub struct Options {
     pub strict: bool,
 }
 
+/// A stretch of text; UTF-8 that was checked need not be checked again.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Valid(&'a str),
+    Unchecked(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Text::Valid(text) => text.as_bytes(),
+            Text::Unchecked(bytes) => bytes,
+        }
+    }
+}
+
 /// One thread's table and what it had to write to disk.
 struct Worker {
     counts: Counts,
@@ -37,19 +53,19 @@ struct Worker {
 }
 
 impl Worker {
-    fn count(&mut self, splitter: &Splitter, text: &[u8]) -> Result<()> {
+    fn count(&mut self, splitter: &Splitter, text: Text<'_>) -> Result<()> {
+        let bytes = text.bytes();
         let each = |this: &mut Self, start, end| -> Result<()> {
-            if this.counts.add_once(text, start, end)? {
+            if this.counts.add_once(bytes, start, end)? {
                 this.make_room()?;
                 this.counts.flush()?;
             }
             Ok(())
         };
-        match std::str::from_utf8(text) {
-            Ok(valid) => splitter.each(valid, |start, end| each(self, start, end))?,
-            Err(_) => splitter.each_of_bytes(text, |start, end| each(self, start, end))?,
+        match text {
+            Text::Valid(valid) => splitter.each(valid, |start, end| each(self, start, end)),
+            Text::Unchecked(bytes) => splitter.each_of_bytes(bytes, |start, end| each(self, start, end)),
         }
-        Ok(())
     }
 
     /// Writes the table to disk if growing it would pass the limit.
@@ -142,7 +158,7 @@ impl Counter {
             rest = left;
         }
         self.parallel(&shares, |worker, splitter, share| {
-            share.iter().try_for_each(|document| worker.count(splitter, document))
+            share.iter().try_for_each(|document| worker.count(splitter, Text::Unchecked(document)))
         })?;
         self.documents += documents.len() as u64;
         self.bytes += total as u64;
@@ -225,7 +241,8 @@ impl Counter {
             let goal = start + (end - start) / left;
             let ahead = valid.get(start..valid.floor_char_boundary(goal.min(valid.len()))).unwrap_or("");
             let cut = if left == 1 { end } else { self.splitter.last_cut(ahead).map_or(start, |cut| start + cut) };
-            parts.push(open.get(start..cut).unwrap_or_default());
+            let unchecked = || Text::Unchecked(open.get(start..cut).unwrap_or_default());
+            parts.push(valid.get(start..cut).map_or_else(unchecked, Text::Valid));
             start = cut;
         }
         self.parallel(&parts, |worker, splitter, part| worker.count(splitter, part))?;
