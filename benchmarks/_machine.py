@@ -71,7 +71,10 @@ def _cpu_model() -> str:
 def _core_sha256() -> str:
     """The compiled module that was measured: a build may be older than the commit."""
     built = sorted(ROOT.glob("bytetok/_core*.so"))
-    return hashlib.sha256(built[0].read_bytes()).hexdigest()[:16] if built else "installed"
+    if not built:
+        return "installed"
+    with built[0].open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _commit() -> str:
