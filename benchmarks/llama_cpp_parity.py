@@ -178,7 +178,8 @@ def compare(
         if a != b and len(examples) < 4:
             at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
             examples.append({"text": text[:60], "token": at, "ours": a[at : at + 4], "llama_cpp": b[at : at + 4]})
-    return {"percent": percent, "differ": differ, "tokens": [sum(map(len, ours)), sum(map(len, theirs))], "examples": examples}
+    tokens = [sum(map(len, ours)), sum(map(len, theirs))]
+    return {"percent": percent, "differ": differ, "tokens": tokens, "examples": examples}
 
 
 def main() -> None:
