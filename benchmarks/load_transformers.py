@@ -52,7 +52,7 @@ def texts_of() -> list[str]:
     from bytetok.training.corpus import read_texts
 
     held_out = list(islice(read_texts(ROOT / "vocab/corpora/legal-heldout.jsonl.zst"), 40))
-    chat = "<|start|>user\nWhat is a tort?<|end|><|start|>assistant\n<|pad|><|endoftext|> 42 U.S.C. § 1983 (a)(iv) Fed. R."
+    chat = "<|start|>user\nWhat is a tort?<|end|><|start|>assistant\n<|pad|><|endoftext|> 42 U.S.C. § 1983 (iv) R."
     return [*PROBE, *held_out, chat]
 
 

@@ -170,9 +170,9 @@ def test_a_rank_file_stays_one() -> None:
     assert pruned.encode("cabc<s>", special="allow") == [2, 4, 5]
 
 
-@given(counts(), counts(), st.integers(0, 30), st.integers(0, 30), st.data())
+@given(counts(), counts(), st.integers(0, 30), st.integers(0, 30))
 def test_every_token_that_is_left_encodes_to_itself(
-    learned: dict[bytes, int], used: dict[bytes, int], new_tokens: int, less: int, data: st.DataObject
+    learned: dict[bytes, int], used: dict[bytes, int], new_tokens: int, less: int
 ) -> None:
     tokenizer = bt.train_bpe(counted(learned), vocab_size=257 + new_tokens, special_tokens=["<s>"], min_count=1)
     size = max(257, len(tokenizer.vocab) - less)
@@ -188,8 +188,7 @@ def test_every_token_that_is_left_encodes_to_itself(
     old_order = [(tokenizer.vocab[left], tokenizer.vocab[right]) for left, right in tokenizer.vocab.merges]
     new_order = [(pruned.vocab[left], pruned.vocab[right]) for left, right in pruned.vocab.merges]
     assert new_order == [pair for pair in old_order if pair in set(new_order)]
-    # Only tokens that no token left is made of, and that are used less, could have gone in their place.
-    for word in data.draw(st.permutations(sorted(used))):
+    for word in used:
         assert pruned.decode_bytes(pruned.encode(word, special="text")) == word
 
 
