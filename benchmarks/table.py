@@ -35,7 +35,8 @@ def _row(claim: Mapping[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.2f}"
+    decimals = 0 if value == int(value) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
+    return f"{value:,.{decimals}f}"
 
 
 def markdown() -> str:
