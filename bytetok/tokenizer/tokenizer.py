@@ -21,6 +21,9 @@ from bytetok.tokenizer.vocab import Vocab
 if TYPE_CHECKING:
     from bytetok.tokenizer.foreign import ForeignTokenizer
 
+Normalizer = Literal["NFC", "NFD", "NFKC", "NFKD"]
+"""A Unicode normalization form, with the tables of ``tokenizers``."""
+
 Special = Literal["raise", "text", "allow"]
 """What to do with the text of a special token in the input: raise, encode it as text, or encode it as that token."""
 
@@ -37,11 +40,13 @@ class Tokenizer:
         vocab: Vocab,
         pattern: SplitPattern,
         *,
+        normalizer: Normalizer | None = None,
         name: str = "tokenizer",
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.vocab = vocab
         self.pattern = pattern
+        self.normalizer: Normalizer | None = normalizer
         self.name = name
         self.provenance: Mapping[str, Any] = dict(provenance or {})
 
@@ -61,6 +66,8 @@ class Tokenizer:
     @cached_property
     def _encoder(self) -> _core.Encoder:
         vocab = self.vocab
+        if vocab.characters is not None or self.normalizer is not None:
+            raise NotImplementedError("the engine does not run character schemes and normalizers yet")
         added = [
             (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip)
             for token in vocab.added_tokens.values()
@@ -186,15 +193,19 @@ class Tokenizer:
 
     def renamed(self, name: str) -> Tokenizer:
         """The same tokenizer under another name, for tables."""
-        return Tokenizer(self.vocab, self.pattern, name=name, provenance=self.provenance)
+        return Tokenizer(
+            self.vocab, self.pattern, normalizer=self.normalizer, name=name, provenance=self.provenance
+        )
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, {self.vocab_size:,} tokens, pattern {self.pattern})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.vocab, self.pattern, self.name, dict(self.provenance))
+        return _rebuild, (self.vocab, self.pattern, self.normalizer, self.name, dict(self.provenance))
 
 
-def _rebuild(vocab: Vocab, pattern: SplitPattern, name: str, provenance: dict[str, Any]) -> Tokenizer:
-    return Tokenizer(vocab, pattern, name=name, provenance=provenance)
+def _rebuild(
+    vocab: Vocab, pattern: SplitPattern, normalizer: Normalizer | None, name: str, provenance: dict[str, Any]
+) -> Tokenizer:
+    return Tokenizer(vocab, pattern, normalizer=normalizer, name=name, provenance=provenance)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any, Literal
 
+from bytetok import _core
 from bytetok.errors import FormatError, SpecialTokenError, UnknownTokenError
 
 
@@ -28,44 +30,103 @@ class AddedToken:
     normalized: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class CharacterScheme:
+    """SentencePiece-style BPE: merging starts from characters, and a character that no token holds becomes bytes.
+
+    ``byte_ids``: the ids of the tokens ``<0x00>`` to ``<0xFF>``. ``prefix``: a space is put before nothing, before the
+    text, or before each stretch of text between added tokens; if not ``prefix_always``, only where there is none yet.
+    ``scores``: by id; any two neighbors that join to a token merge, highest score first, as in a SentencePiece file. If
+    None, the vocabulary's merges decide, as in tokenizer.json.
+
+    Token bytes are what a token stands for: ``▁`` is a space, ``<0x0A>`` a line feed. A ``▁`` in the
+    text is a space too.
+    """
+
+    byte_ids: tuple[int, ...]
+    prefix: Literal["none", "first", "each"] = "none"
+    prefix_always: bool = True
+    scores: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.byte_ids) != 256 or len(set(self.byte_ids)) != 256:
+            raise FormatError(
+                f"byte fallback needs 256 tokens, <0x00> to <0xFF>, each with its own id; got {len(set(self.byte_ids))}"
+            )
+
+
 class Vocab:
     """Token bytes by id, added tokens by text, and merges as pairs of ids in rank order. Immutable.
 
     An id that no token has (a gap, as in o200k_base between its ranks and its special tokens) holds ``b""``.
     ``whole_first``: a pretoken that is a token as a whole is that token whatever the merges say (``ignore_merges`` in
-    tokenizer.json). ``ranked``: merges are ordered by the id of the token they make, as in a ``.tiktoken`` file, and
-    all merges that make the same token have the same rank.
+    tokenizer.json). ``ranked``: any two neighbors that join to a token merge, lowest id first, as in a ``.tiktoken``
+    file; merges then follow from the tokens and need not be given. ``characters``: merging starts from characters
+    instead of bytes, see :class:`CharacterScheme`.
 
     Raises FormatError for two ordinary tokens of the same bytes, and SpecialTokenError for clashing added tokens.
     """
 
-    tokens: tuple[bytes, ...]
-    merges: tuple[tuple[int, int], ...] = ()
-    added_tokens: Mapping[str, AddedToken] = field(default_factory=dict)
-    whole_first: bool = False
-    ranked: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "added_tokens", MappingProxyType(dict(self.added_tokens)))
+    def __init__(
+        self,
+        tokens: tuple[bytes, ...],
+        merges: tuple[tuple[int, int], ...] | None = None,
+        added_tokens: Mapping[str, AddedToken] | None = None,
+        whole_first: bool = False,
+        ranked: bool = False,
+        characters: CharacterScheme | None = None,
+    ) -> None:
+        self.tokens = tokens
+        self.added_tokens: Mapping[str, AddedToken] = MappingProxyType(dict(added_tokens or {}))
+        self.whole_first = whole_first
+        self.ranked = ranked
+        self.characters = characters
+        self._given_merges = merges if merges is not None or ranked else ()
         ids: dict[int, str] = {}
         for text, token in self.added_tokens.items():
             if not 0 <= token.id < len(self.tokens):
                 raise SpecialTokenError(f"added token {text!r} has id {token.id}, outside 0 to {len(self.tokens) - 1}")
-            if not text or token.text != text or self.tokens[token.id] != text.encode(errors="surrogatepass"):
+            if not text or token.text != text or self.tokens[token.id] != self._bytes_of(text):
                 raise SpecialTokenError(
                     f"added token {token.text!r} stands under {text!r} and has id {token.id}, whose token is "
                     f"{self.tokens[token.id][:80]!r}; all three must be the same text, and not empty"
                 )
             if ids.setdefault(token.id, text) != text:
                 raise SpecialTokenError(f"added tokens {ids[token.id]!r} and {text!r} both have id {token.id}")
+        if characters is not None and not all(0 <= token_id < len(tokens) for token_id in characters.byte_ids):
+            raise FormatError(f"a byte token has an id outside 0 to {len(tokens) - 1}")
         self._ids  # noqa: B018 - finds duplicates now, not at first use
+        self._frozen = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # What is derived from the tokens may be kept later, what it is derived from may not change.
+        if "_frozen" in self.__dict__ and name in _FIELDS:
+            raise AttributeError(f"a Vocab is immutable, and {name} cannot be set; make another one")
+        super().__setattr__(name, value)
+
+    def _bytes_of(self, text: str) -> bytes:
+        text = text.replace("▁", " ") if self.characters else text
+        return text.encode(errors="surrogatepass")
+
+    @cached_property
+    def merges(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of ids in rank order; of a ranked vocabulary, all pairs that join to a token, by the id of that."""
+        if self._given_merges is not None:
+            return self._given_merges
+        ordinary = [token if is_ordinary else b"" for token, is_ordinary in zip(self, self.ordinary(), strict=True)]
+        return tuple((left, right) for left, right, _ in _core.merges_of_ranks(ordinary))
 
     @cached_property
     def _ids(self) -> dict[bytes, int]:
-        ids: dict[bytes, int] = {}
+        apart = self._added_ids if self.characters is None else frozenset(self.characters.byte_ids)
+        ids = {token: token_id for token_id, token in enumerate(self.tokens) if token}
+        if len(ids) == len(self.tokens):  # the usual case, in which there is nothing to look at one by one
+            for token_id in apart:
+                del ids[self.tokens[token_id]]
+            return ids
+        ids = {}
         for token_id, token in enumerate(self.tokens):
-            if token and not self.is_added(token_id) and ids.setdefault(token, token_id) != token_id:
+            if token and token_id not in apart and ids.setdefault(token, token_id) != token_id:
                 raise FormatError(f"token {token[:80]!r} has two ids, {ids[token]} and {token_id}; ids must be unique")
         return ids
 
@@ -108,8 +169,12 @@ class Vocab:
         return triples
 
     def ordinary(self) -> list[bool]:
-        """For each id, whether it is a token of text rather than an added token or a gap."""
-        return [bool(token) and token_id not in self._added_ids for token_id, token in enumerate(self.tokens)]
+        """For each id, whether merging can make it: not added tokens, gaps, and the bytes of a character scheme.
+
+        With a character scheme an added token may be made of text as well, as in SentencePiece files.
+        """
+        apart = self._added_ids if self.characters is None else frozenset(self.characters.byte_ids)
+        return [bool(token) and token_id not in apart for token_id, token in enumerate(self.tokens)]
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -126,13 +191,21 @@ class Vocab:
         return isinstance(other, Vocab) and self._parts() == other._parts()
 
     def __hash__(self) -> int:
-        return hash((self.tokens, self.merges))
+        return hash((self.tokens, self.whole_first, self.ranked))
 
-    def _parts(self) -> tuple[object, ...]:
-        return self.tokens, self.merges, dict(self.added_tokens), self.whole_first, self.ranked
+    def _parts(self) -> tuple[Any, ...]:
+        return self.tokens, self.merges, dict(self.added_tokens), self.whole_first, self.ranked, self.characters
 
-    def __reduce__(self) -> tuple[type[Vocab], tuple[object, ...]]:
-        return Vocab, self._parts()
+    def __repr__(self) -> str:
+        kind = "characters" if self.characters else "bytes"
+        return f"Vocab({len(self):,} tokens of {kind}, {len(self.added_tokens):,} added)"
+
+    def __reduce__(self) -> tuple[type[Vocab], tuple[Any, ...]]:
+        tokens, _, *rest = self._parts()
+        return Vocab, (tokens, self._given_merges, *rest)
+
+
+_FIELDS = frozenset({"tokens", "added_tokens", "whole_first", "ranked", "characters"})
 
 
 def special_tokens_from(texts: Sequence[str], first_id: int = 0) -> dict[str, AddedToken]:
