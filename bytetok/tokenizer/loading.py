@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -9,26 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from bytetok.errors import CorpusError, FormatError
-from bytetok.tokenizer import json_format, references, tiktoken_format
+from bytetok.tokenizer import json_format, references, tekken_format, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
+
+# What a folder may hold, the best described first.
+_FOLDER_FILES = ("tokenizer.json", "tekken.json", "tokenizer.model")
 
 
 def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
     """See :meth:`Tokenizer.load`."""
     path = Path(path_or_name)
     if path.is_dir():
-        file = path / "tokenizer.json"
-        if not file.is_file():
-            raise FormatError(f"{path}: the folder has no tokenizer.json; is it a tokenizer?")
-        return _load_json(file, name=path.resolve().name)
+        file = next((path / name for name in _FOLDER_FILES if (path / name).is_file()), None)
+        if file is None:
+            raise FormatError(f"{path}: the folder has none of {', '.join(_FOLDER_FILES)}; is it a tokenizer?")
+        return load_file(file, name=path.resolve().name)
     if path.is_file():
-        if path.name.endswith((".tiktoken", ".tiktoken.gz")):
-            return load_ranks(path, name=path.name.split(".tiktoken")[0])
-        if path.suffix == ".json":
-            return _load_json(path, name=path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
-        raise FormatError(f"{path}: unknown kind of tokenizer file; expected tokenizer.json or .tiktoken")
+        return load_file(path, name=_name_of(path))
     name = os.fspath(path_or_name)
     if references.is_reference(name):
         return _load_reference(name)
@@ -38,6 +38,21 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
     )
 
 
+def _name_of(path: Path) -> str:
+    """What to call the tokenizer of a file: the file's name, or its folder's if all such files are called alike."""
+    stem = path.name.split(".tiktoken")[0] if ".tiktoken" in path.name else path.stem
+    return path.resolve().parent.name if stem in ("tokenizer", "tekken") else stem
+
+
+def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
+    """Load one file by what is in it; its name only tells JSON from the rest."""
+    if path.name.endswith((".tiktoken", ".tiktoken.gz")):
+        return load_ranks(path, name=name)
+    if path.suffix == ".json":
+        return _load_json(path, name=name)
+    raise FormatError(f"{path}: unknown kind of tokenizer file; expected tokenizer.json or .tiktoken")
+
+
 def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
     found = references.find_reference(name)
     reference = found.reference
@@ -45,25 +60,25 @@ def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
         return load_ranks(
             found.path, name=reference.name, pattern=reference.pattern, special_tokens=reference.special_tokens
         )
-    if found.source.format == "huggingface":
-        return _load_json(found.path, name=reference.name)
-    raise FormatError(f"{found.path}: the format {found.source.format} cannot be loaded yet")
+    return load_file(found.path, name=reference.name)
 
 
 def load_ranks(
     path: Path, *, name: str, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
 ) -> Tokenizer:
     """Load a rank file. Its split pattern and special tokens are not in the file: they come from the caller, from
-    ``NAME.bytetok.json`` beside it (see :mod:`bytetok.tokenizer.convert`), or from the name of a published encoding.
+    ``NAME.bytetok.json`` beside it (see :mod:`bytetok.tokenizer.convert`), or are those of the published encoding that
+    has this name or these very bytes.
 
     Raises FormatError for a broken file, and one whose pattern nothing says.
     """
     described = tiktoken_format.description_path(path)
     if pattern is None and described.is_file():
         return _load_described(path, described, name)
+    ranks = tiktoken_format.read_ranks(path)
     if pattern is None:
         pattern, special_tokens = _published(path, name)
-    vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), special_tokens or {}, place=str(path))
+    vocab = tiktoken_format.vocab_of(ranks, special_tokens or {}, place=str(path))
     return Tokenizer(vocab, SplitPattern.of(pattern), name=name, provenance={"source": path.name})
 
 
@@ -79,17 +94,24 @@ def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
 
 
 def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
-    if references.is_reference(name):
-        reference = next(known for known in references.REFERENCES if name in (known.name, *known.aliases))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    # The name first: gpt-4o and gpt-oss share their ranks.
+    named = [known for known in references.REFERENCES if name in (known.name, *known.aliases)]
+    same = [known for known in references.REFERENCES if any(source.sha256 == digest for source in known.sources)]
+    for reference in [*named, *same]:
         if reference.pattern is not None:
             return reference.pattern, reference.special_tokens
     raise FormatError(
-        f"{path}: a .tiktoken file does not say its split pattern; name the file after a published encoding, such as "
+        f"{path}: a rank file does not say its split pattern; name the file after a published encoding, such as "
         "o200k_base.tiktoken, or load it with bytetok.tokenizer.loading.load_ranks(path, name=..., pattern=...)"
     )
 
 
 def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
+    content = json_format.read_json(path)
+    if tekken_format.is_tekken(content):
+        vocab, pattern = tekken_format.read(path, content)
+        return Tokenizer(vocab, pattern, name=name, provenance={"source": path.name})
     try:
         vocab, pattern = json_format.read(path)
     except json_format.NotOursError as err:

@@ -83,7 +83,7 @@ def vocab_of(
     """The vocabulary that a rank file means.
 
     tiktoken merges any two neighbors that join to a token, lowest rank first, so a token can come from several pairs:
-    all of them become merges, with the rank of the token they make. ``special_tokens`` are ids by text, or whole added
+    all of them are merges, with the rank of the token they make. ``special_tokens`` are ids by text, or whole added
     tokens. Raises FormatError for ids that clash.
     """
     added = {
@@ -103,9 +103,5 @@ def vocab_of(
         raise FormatError(
             f"{place}: ids go up to {size - 1} but there are only {len(owners)} tokens; is the file whole?"
         )
-    ordinary = [b""] * size
-    for token, rank in ranks.items():
-        ordinary[rank] = token
-    merges = tuple((left, right) for left, right, _ in _core.merges_of_ranks(ordinary))
     tokens = tuple([owners.get(token_id, b"") for token_id in range(size)])
-    return Vocab(tokens, merges, added, whole_first=True, ranked=True)
+    return Vocab(tokens, None, added, whole_first=True, ranked=True)
