@@ -1,8 +1,10 @@
 """Fixtures and the hypothesis profile that every test shares.
 
-Two dials, both environment variables:
+Dials, all of them environment variables:
 
 * ``MAX_EXAMPLES``: how many examples each property test tries (default 60).
+* ``BYTETOK_FUZZ_EXAMPLES``: the same for a nightly run, which tries other examples each time.
+* ``BYTETOK_LONG``: set to 1, the parity suite compares whole corpora.
 * ``BYTETOK_SHARED_DATA``: the folder with the large corpora and peers' tokenizers (default ``../shared/data`` beside
   the checkout). Tests that need it skip where it is absent.
 """
@@ -22,12 +24,15 @@ ROOT = Path(__file__).resolve().parents[1]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+FUZZING = os.environ.get("BYTETOK_FUZZ_EXAMPLES")
+
 settings.register_profile(
     "bytetok",
-    max_examples=int(os.environ.get("MAX_EXAMPLES", "60")),
+    max_examples=int(FUZZING or os.environ.get("MAX_EXAMPLES", "60")),
     deadline=None,
     # The same examples on every machine and every run: a red run is red for the reader, too.
-    derandomize=True,
+    derandomize=FUZZING is None,
+    print_blob=FUZZING is not None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -16,8 +16,9 @@ The oracles are themselves held to Hugging Face ``tokenizers`` by ``tests/parity
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import regex
 
@@ -197,19 +198,82 @@ def _merge_all(ids: list[int], pair: tuple[int, int], merged: int) -> list[int]:
 def naive_encode(tokens: Sequence[bytes], merges: Sequence[tuple[int, int]], pretoken: bytes) -> list[int]:
     """The token ids of one pretoken: the pair of the lowest rank is merged, the leftmost first, until none is left.
 
-    Raises:
-        KeyError: a byte of the pretoken is not in the vocabulary.
+    Merges may stand in any order, and several may make the same token. Raises ``KeyError`` for a byte of the pretoken
+    that is not in the vocabulary.
     """
     # Special tokens come first, so a later single byte of the same spelling wins.
     id_of = {token: index for index, token in enumerate(tokens)}
     rank_of = {pair: rank for rank, pair in enumerate(merges)}
-    ids = [id_of[bytes([byte])] for byte in pretoken]
+    return _merge_best(
+        [id_of[bytes([byte])] for byte in pretoken],
+        rank_of.get,
+        lambda left, right: id_of[tokens[left] + tokens[right]],
+    )
+
+
+def naive_encode_ranked(tokens: Sequence[bytes], pretoken: bytes) -> list[int]:
+    """The token ids of one pretoken as tiktoken merges: any two neighbors that join to a token, the lowest id first.
+
+    A pretoken that is a token is that token, even if no merging makes it. ``tokens`` hold ``b""`` where there is none,
+    and for special tokens.
+    """
+    id_of = {token: index for index, token in enumerate(tokens) if token}
+    if pretoken in id_of:
+        return [id_of[pretoken]]
+    return _merge_best(
+        [id_of[bytes([byte])] for byte in pretoken],
+        lambda pair: id_of.get(tokens[pair[0]] + tokens[pair[1]]),
+        lambda left, right: id_of[tokens[left] + tokens[right]],
+    )
+
+
+def naive_encode_characters(
+    tokens: Sequence[bytes],
+    text: str,
+    *,
+    byte_ids: Sequence[int],
+    merges: Sequence[tuple[int, int]] | None = None,
+    scores: Sequence[float] | None = None,
+) -> list[int]:
+    """The token ids of a text as SentencePiece merges: from characters, spaces included, without a split pattern.
+
+    A character that is no token falls back to the tokens of its bytes, which never merge. With ``scores`` any two
+    neighbors that join to a token merge, the highest score first (a ``.model`` file); with ``merges`` those pairs, the
+    lowest rank first (``tokenizers``). At a tie, the leftmost. The space that some put before the text is the caller's.
+    """
+    id_of = {token: index for index, token in enumerate(tokens) if token and index not in set(byte_ids)}
+    start: list[int] = []
+    for character in text.replace("\u2581", " "):
+        spelled = character.encode()
+        # The space is a U+2581 by then, and without a token it falls back to the bytes of that.
+        in_file = "\u2581".encode() if character == " " else spelled
+        start += [id_of[spelled]] if spelled in id_of else [byte_ids[byte] for byte in in_file]
+    rank_of = {pair: rank for rank, pair in enumerate(merges or ())}
+
+    def joined(pair: tuple[int, int]) -> int | None:
+        return None if set(pair) & set(byte_ids) else id_of.get(tokens[pair[0]] + tokens[pair[1]])
+
+    def rank(pair: tuple[int, int]) -> float | None:
+        if scores is None:
+            return rank_of.get(pair)
+        token = joined(pair)
+        return None if token is None else -scores[token]
+
+    return _merge_best(start, rank, lambda left, right: id_of[tokens[left] + tokens[right]])
+
+
+def _merge_best(
+    ids: list[int], rank: Callable[[tuple[int, int]], float | None], join: Callable[[int, int], int]
+) -> list[int]:
+    """Joins the pair of the lowest rank, the leftmost of several, until no pair has a rank."""
+    ids = list(ids)
     while True:
-        places = [(rank_of[pair], at) for at, pair in enumerate(pairwise(ids)) if pair in rank_of]
+        ranks = [(rank(pair), at) for at, pair in enumerate(pairwise(ids))]
+        places = [(value, at) for value, at in ranks if value is not None]
         if not places:
             return ids
         _, at = min(places)
-        ids[at : at + 2] = [id_of[tokens[ids[at]] + tokens[ids[at + 1]]]]
+        ids[at : at + 2] = [join(ids[at], ids[at + 1])]
 
 
 def naive_encode_text(
@@ -217,3 +281,41 @@ def naive_encode_text(
 ) -> list[int]:
     """The token ids of a text without special tokens: each pretoken is encoded on its own."""
     return [index for piece in naive_split(text, stages) for index in naive_encode(tokens, merges, piece.encode())]
+
+
+# added tokens ---------------------------------------------------------------------------------------------------------
+
+
+def naive_added(text: str, added: Sequence[Mapping[str, Any]], *, special_as_text: bool) -> list[int | str]:
+    """Cuts text at added tokens, as Hugging Face's added vocabulary does: ids, and stretches of text between them.
+
+    ``added`` are entries of tokenizer.json. At each place the longest text counts. A match that a flag refuses, or a
+    special token that is to be text, is passed over whole, and so is a match that begins in white space that another
+    token has taken (``tokenizers`` finds that one again: tests/parity/test_saved_files.py).
+    """
+    parts: list[int | str] = []
+    done = at = 0
+    while at < len(text):
+        entry = max(
+            (entry for entry in added if text.startswith(entry["content"], at)),
+            key=lambda entry: len(entry["content"]),
+            default=None,
+        )
+        if entry is None:
+            at += 1
+            continue
+        start, at = at, at + len(entry["content"])
+        end = at
+        if start < done or (entry.get("special") and special_as_text):
+            continue
+        touched = regex.search(r"\w\Z", text[:start]) or regex.match(r"\w", text[end:])
+        if entry.get("single_word") and touched:
+            continue
+        if entry.get("lstrip"):
+            start = max(done, start - len(regex.search(r"\s*\Z", text[:start]).group()))
+        if entry.get("rstrip"):
+            end += len(regex.match(r"\s*", text[end:]).group())
+        parts += [text[done:start]] if done < start else []
+        parts.append(entry["id"])
+        done = end
+    return [*parts, text[done:]] if done < len(text) else parts
