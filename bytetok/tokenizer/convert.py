@@ -22,6 +22,7 @@ from bytetok._files import atomic_path, write_text
 from bytetok.errors import FormatError, LossyConversionError, MissingDependencyError
 from bytetok.tokenizer import json_format, tiktoken_format
 from bytetok.tokenizer.derivation import derivations
+from bytetok.tokenizer.json_added import spell_added
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
 
@@ -78,7 +79,7 @@ def convert(
 
 def _write(tokenizer: Tokenizer, path: Path) -> None:
     if path.suffix == ".tiktoken":
-        description = {**tokenizer.description(), "added_tokens": json_format.spell_added(tokenizer.vocab)}
+        description = {**tokenizer.description(), "added_tokens": spell_added(tokenizer.vocab)}
         write_text(tiktoken_format.description_path(path), json_format.spell(description))
         write_text(path, tiktoken_format.spell_ranks(tokenizer.vocab))
     elif path.suffix == ".json":

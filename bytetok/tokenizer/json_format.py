@@ -3,256 +3,154 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bytetok._files import write_text
-from bytetok.errors import CorpusError, FormatError, InvalidPatternError, LossyConversionError
-from bytetok.tokenizer.bytelevel import BYTES, to_bytes, to_characters
+from bytetok.errors import CorpusError, FormatError, LossyConversionError
+from bytetok.tokenizer import json_bytes, json_characters
+from bytetok.tokenizer.bytelevel import to_characters
+from bytetok.tokenizer.json_added import (
+    NotOursError,
+    flags_of,
+    may_be_pretoken,
+    read_added,
+    refuse_two_passes,
+    shown,
+    spell_added,
+)
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
-from bytetok.tokenizer.tiktoken_format import is_ranked
-from bytetok.tokenizer.vocab import AddedToken, Vocab
+from bytetok.tokenizer.scores import merges_of_scores
+from bytetok.tokenizer.vocab import CharacterScheme, Vocab
 
-_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+"""A Unicode normalization form, as normalizers are called in the file."""
 
 
-class NotOursError(Exception):
-    """The file is sound as far as it was read, but describes a model that our engine does not run."""
+@dataclass(frozen=True)
+class Described:
+    """What a tokenizer.json says, as far as it decides about ids, and what it adds around a text afterwards."""
+
+    vocab: Vocab
+    pattern: SplitPattern
+    normalizer: Form | None
+    post_processor: Mapping[str, Any] | None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; raises FormatError that names the file and the byte offset."""
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except OSError as err:
         raise CorpusError(f"{path}: cannot be read: {err}") from err
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError) as err:
-        place = f" at byte {err.pos}" if isinstance(err, json.JSONDecodeError) else ""
+        place = f" at byte {_byte_offset(err)}" if isinstance(err, json.JSONDecodeError) else ""
         raise FormatError(f"{path}: not valid JSON{place}: {err}; is the file complete?") from err
     if not isinstance(content, dict):
         raise FormatError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content
 
 
-def read(path: Path) -> tuple[Vocab, SplitPattern]:
-    """Read a byte-level BPE tokenizer.json.
+def _byte_offset(err: json.JSONDecodeError) -> int:
+    return len(err.doc[: err.pos].encode(errors="surrogatepass"))
 
-    Raises FormatError for a broken or contradictory file, and NotOursError for anything that is not plain byte-level
-    BPE.
+
+def read(path: Path, content: Mapping[str, Any] | None = None, *, own: Collection[str] = ()) -> Described:
+    """Read a BPE tokenizer.json, of bytes or of characters with byte fallback; ``content`` is what it holds.
+
+    ``own`` are regexes that need not mean the same to `tokenizers`, because we wrote them for ourselves.
+
+    Raises FormatError for a broken or contradictory file, and NotOursError for a model that our engine does not run.
     """
-    content = read_json(path)
+    content = read_json(path) if content is None else content
     model = content.get("model")
     if not isinstance(model, dict):
         raise FormatError(f"{path}: no model; expected a Hugging Face tokenizer.json with a 'model' object")
     if model.get("type", "BPE" if "merges" in model else None) != "BPE":
         raise NotOursError(f"model.type is {model.get('type')!r}")
-    if content.get("normalizer") is not None:
-        raise NotOursError(f"normalizer is {_type_of(content['normalizer'])}")
-    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "unk_token"):
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             raise NotOursError(f"model.{key} is {model[key]!r}")
+    added = read_added(path, content.get("added_tokens") or [])
+    form, steps = _normalizer(content.get("normalizer"))
     if model.get("byte_fallback"):
-        raise NotOursError("model.byte_fallback is true")
-    try:
-        pattern = SplitPattern.of(_stages(content.get("pre_tokenizer")))
-    except InvalidPatternError as err:
-        raise NotOursError(str(err)) from err
-    return _vocab(path, model, content.get("added_tokens") or [], pattern), pattern
-
-
-def _type_of(part: object) -> str:
-    return repr(part.get("type")) if isinstance(part, dict) else type(part).__name__
-
-
-def _stages(part: Any) -> list[str]:
-    """The regexes of a pre_tokenizer that ends in ByteLevel."""
-    parts = part.get("pretokenizers") if isinstance(part, dict) and part.get("type") == "Sequence" else [part]
-    if not isinstance(parts, list):
-        raise NotOursError("pre_tokenizer.pretokenizers is not a list")
-    stages: list[str] = []
-    for position, step in enumerate(parts):
-        kind = step.get("type") if isinstance(step, dict) else None
-        if kind == "ByteLevel" and position == len(parts) - 1:
-            if step.get("add_prefix_space"):
-                raise NotOursError("pre_tokenizer.add_prefix_space is true")
-            if step.get("use_regex", True):
-                stages += NAMED["gpt2"]
-            return stages or list(NAMED["none"])
-        if kind == "Split" and step.get("behavior") == "Isolated" and not step.get("invert"):
-            described = step.get("pattern")
-            regex = described.get("Regex") if isinstance(described, dict) else None
-            if not isinstance(regex, str):
-                raise NotOursError("pre_tokenizer.pattern is not a Regex")
-            stages.append(regex)
-        elif kind == "Digits" and step.get("individual_digits"):
-            stages += NAMED["digits"]
-        else:
-            raise NotOursError(f"pre_tokenizer step {position} is {_type_of(step)}")
-    raise NotOursError("pre_tokenizer does not end in ByteLevel")
-
-
-def _vocab(path: Path, model: Mapping[str, Any], added: object, pattern: SplitPattern) -> Vocab:
-    entries = model.get("vocab")
-    if not isinstance(entries, dict):
-        raise FormatError(f"{path}: model.vocab is {_shown(entries)}, expected an object of tokens and ids")
-    added_tokens = read_added(path, added)
-    _check_added_ids(path, added_tokens, entries)
-    _refuse_two_passes(added_tokens)
-    owners: dict[int, str] = {}
-    for string, token_id in [*entries.items(), *((token.text, token.id) for token in added_tokens.values())]:
-        if type(token_id) is not int or token_id < 0:
-            raise FormatError(f"{path}: token {_shown(string)} has id {_shown(token_id)}; ids are whole numbers from 0")
-        if owners.setdefault(token_id, string) != string:
-            raise FormatError(f"{path}: id {token_id} belongs to {_shown(owners[token_id])} and to {_shown(string)}")
-    size = 1 + max(owners, default=-1)
-    if size > 2 * len(owners) + 1024:
-        raise FormatError(
-            f"{path}: ids go up to {size - 1} but there are only {len(owners)} tokens; is the file whole?"
+        entries = model.get("vocab")
+        prefix = json_characters.read_prefix(
+            steps, content.get("pre_tokenizer"), entries if isinstance(entries, dict) else {}
         )
-    tokens = [b""] * size
-    for string, token_id in entries.items():
-        if string not in added_tokens:
-            tokens[token_id] = _token_bytes(string)
-    for token in added_tokens.values():
-        tokens[token.id] = token.text.encode()
-    whole_first = bool(model.get("ignore_merges"))
-    merges = _merges(path, model.get("merges") or [], entries)
-    _refuse_double_roles(added_tokens, entries, merges, pattern if whole_first else None)
-    pairs = tuple((entries[left], entries[right]) for left, right in merges)
-    added_ids = {token.id for token in added_tokens.values()}
-    ordinary = [b"" if token_id in added_ids else token for token_id, token in enumerate(tokens)]
-    return Vocab(tuple(tokens), pairs, added_tokens, whole_first, whole_first and is_ranked(ordinary, pairs))
+        json_characters.check_decoder(content.get("decoder"))
+        vocab = json_characters.read_vocab(path, model, added, prefix)
+        pattern = SplitPattern.of("none")
+    elif steps:
+        raise NotOursError(f"normalizer is {shown(steps[0])}")
+    else:
+        pattern = json_bytes.read_pattern(content.get("pre_tokenizer"), own)
+        vocab = json_bytes.read_vocab(path, model, added, pattern)
+    post_processor = content.get("post_processor")
+    return Described(vocab, pattern, form, post_processor if isinstance(post_processor, dict) else None)
 
 
-def read_added(path: Path, added: object) -> dict[str, AddedToken]:
-    """Read a list of added tokens as tokenizer.json has it; FormatError names the one that is broken."""
-    if not isinstance(added, list):
-        raise FormatError(f"{path}: added_tokens is {_shown(added)}, expected a list")
-    tokens: dict[str, AddedToken] = {}
-    for place, entry in enumerate(added):
-        text, token_id = (entry.get("content"), entry.get("id")) if isinstance(entry, dict) else (None, None)
-        if not isinstance(text, str) or not text or type(token_id) is not int or text in tokens:
-            raise FormatError(
-                f"{path}: added token {place} is {_shown(entry)}, expected an object with a content that no other has, "
-                "and an id"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError as err:
-            raise FormatError(f"{path}: added token {place}, {_shown(text)}, holds a lone surrogate") from err
-        tokens[text] = AddedToken(text, token_id, **{flag: bool(entry.get(flag)) for flag in _FLAGS})
-    return tokens
+def _normalizer(part: Any) -> tuple[Form | None, list[Any]]:
+    """The Unicode normalization form that comes first, and the steps after it."""
+    steps = json_characters.steps_of(part, "normalizers")
+    first = json_bytes.type_of(steps[0]).strip("'") if steps else None
+    form = next((form for form in get_args(Form) if form == first), None)
+    return form, steps[1:] if form else steps
 
 
-def spell_added(vocab: Vocab) -> list[dict[str, Any]]:
-    """The added tokens as tokenizer.json has them, in the order of their ids."""
-    ordered = sorted(vocab.added_tokens.values(), key=lambda token: token.id)
-    return [{"id": token.id, "content": token.text, **_flags_of(token)} for token in ordered]
-
-
-def _flags_of(token: AddedToken) -> dict[str, bool]:
-    return {flag: getattr(token, flag) for flag in _FLAGS}
-
-
-def _check_added_ids(path: Path, tokens: Mapping[str, AddedToken], entries: Mapping[str, int]) -> None:
-    """`tokenizers` looks added tokens up in the vocabulary, or numbers them, and only warns if the file differs."""
-    highest = -1
-    for place, (text, token) in enumerate(tokens.items()):
-        given = entries.get(text, max(len(entries), highest + 1))
-        if given != token.id:
-            raise FormatError(
-                f"{path}: added token {place}, {_shown(text)}, has id {token.id}, but `tokenizers` would give it "
-                f"{given}; put added tokens into model.vocab to keep their ids"
-            )
-        highest = max(highest, token.id)
-
-
-def _refuse_two_passes(tokens: Mapping[str, AddedToken]) -> None:
-    """Without a normalizer, `normalized` only says that a token is looked for after all others have been found."""
-    first = [token for token in tokens.values() if not token.normalized]
-    second = [token for token in tokens.values() if token.normalized]
-    if not first or not second:
-        return
-    # Alike ends and beginnings are enough to overlap; the second pass also sees a border where the first found a token.
-    if any(token.single_word or token.lstrip or token.rstrip for token in tokens.values()) or _overlap(first, second):
-        raise NotOursError("added tokens are found in two passes, by `normalized`, that see each other's text")
-
-
-def _overlap(first: Sequence[AddedToken], second: Sequence[AddedToken]) -> bool:
-    """Whether a token of one list can share text with one of the other: a part of it, or an end that is a beginning."""
-    for ours, theirs in ((first, second), (second, first)):
-        whole = {token.text for token in theirs}
-        beginnings = {text[:length] for text in whole for length in range(1, len(text) + 1)}
-        for text in (token.text for token in ours):
-            for start in range(len(text)):
-                for end in range(start + 1, len(text) + 1):
-                    if text[start:end] not in beginnings:
-                        break
-                    if end == len(text) or text[start:end] in whole:
-                        return True
-    return False
-
-
-def _merges(path: Path, merges: object, entries: Mapping[str, int]) -> list[tuple[str, str]]:
-    if not isinstance(merges, list):
-        raise FormatError(f"{path}: model.merges is {_shown(merges)}, expected a list")
-    pairs: dict[tuple[str, str], None] = {}
-    for rank, merge in enumerate(merges):
-        pair = tuple(merge.split(" ")) if isinstance(merge, str) else merge
-        if not isinstance(pair, (tuple, list)) or [type(part) for part in pair] != [str, str]:
-            raise FormatError(f"{path}: merge {rank} is {_shown(merge)}, expected two tokens")
-        left, right = pair
-        for string in (left, right, left + right):
-            if string not in entries:
-                raise FormatError(
-                    f"{path}: merge {rank} of {_shown(left)} and {_shown(right)} needs the token {_shown(string)}, "
-                    "which is not in model.vocab"
-                )
-        pairs.pop((left, right), None)  # of a pair that is there twice, the last rank counts in `tokenizers`
-        pairs[left, right] = None
-    return list(pairs)
-
-
-def _refuse_double_roles(
-    added: Mapping[str, AddedToken],
-    entries: Mapping[str, int],
-    merges: Sequence[tuple[str, str]],
-    whole: SplitPattern | None,
-) -> None:
-    """An added token that text can also turn into by itself, by merges or as a ``whole`` pretoken, has two roles."""
-    shared = {text for text in added if text in entries}
-    merged = shared & {string for left, right in merges for string in (left, right, left + right)}
-    merged |= {text for text in shared if text in BYTES}
-    if whole is not None:
-        merged |= {text for text in shared if _may_be_pretoken(added[text], whole)}
-    if merged:
-        raise NotOursError(f"added token {_shown(min(merged))} is an ordinary token, too")
-
-
-def _may_be_pretoken(token: AddedToken, pattern: SplitPattern) -> bool:
-    """Whether text can leave the added token to the split pattern, which then leaves it whole."""
-    return token.single_word and pattern.split(token.text) == [token.text.encode()]
-
-
-def _token_bytes(string: str) -> bytes:
-    try:
-        return to_bytes(string)
-    except FormatError as err:
-        raise NotOursError(str(err)) from err
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
+def to_json(
+    vocab: Vocab,
+    pattern: SplitPattern,
+    *,
+    normalizer: Form | None = None,
+    post_processor: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The content of a tokenizer.json that ``tokenizers`` and transformers 4 and 5 load.
 
     Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens.
     """
     _refuse_mixed(vocab, pattern)
+    parts = _characters(vocab, vocab.characters) if vocab.characters else _bytes(vocab, pattern)
+    first = [{"type": normalizer}] if normalizer else []
+    normalizers = [*first, *parts.pop("normalizers")]
+    strings, merges = parts.pop("strings"), parts.pop("merges")
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": spell_added(vocab),
+        "normalizer": _sequence("normalizers", normalizers),
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "post_processor": None if post_processor is None else dict(post_processor),
+        "decoder": parts["decoder"],
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": vocab.characters is not None,
+            "ignore_merges": vocab.whole_first,
+            # Added tokens too: `tokenizers` gives those that are not here ids of its own choice.
+            "vocab": _model_vocab(vocab, strings),
+            "merges": [[strings[left], strings[right]] for left, right in merges],
+        },
+    }
+
+
+def _sequence(field: str, steps: Sequence[Any]) -> Any:
+    """A normalizer or pre_tokenizer of these steps."""
+    if len(steps) > 1:
+        return {"type": "Sequence", field: list(steps)}
+    return steps[0] if steps else None
+
+
+def _bytes(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
     strings = [
         token.decode(errors="replace") if vocab.is_added(token_id) else to_characters(token)
         for token_id, token in enumerate(vocab.tokens)
@@ -266,41 +164,31 @@ def to_json(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
             if pattern.name != "none"
         ]
         steps = [*splits, _byte_level(use_regex=False)]
-        pre_tokenizer = {"type": "Sequence", "pretokenizers": steps} if splits else steps[0]
+        pre_tokenizer = _sequence("pretokenizers", steps)
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": spell_added(vocab),
-        "normalizer": None,
+        "normalizers": [],
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": None,
         "decoder": _byte_level(use_regex=True),
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": vocab.whole_first,
-            # Added tokens too: `tokenizers` gives those that are not here ids of its own choice.
-            "vocab": _model_vocab(vocab, strings),
-            "merges": [[strings[left], strings[right]] for left, right in vocab.merges],
-        },
+        "strings": strings,
+        "merges": vocab.merges,
     }
+
+
+def _characters(vocab: Vocab, scheme: CharacterScheme) -> dict[str, Any]:
+    parts = json_characters.parts_of(vocab, scheme)
+    merges = vocab.merges if scheme.scores is None else merges_of_scores(vocab, scheme.scores)
+    return {**parts, "strings": json_characters.strings_of(vocab, scheme), "merges": merges}
 
 
 def _refuse_mixed(vocab: Vocab, pattern: SplitPattern) -> None:
     try:
-        _refuse_two_passes(vocab.added_tokens)
+        refuse_two_passes(vocab.added_tokens)
     except NotOursError as err:
         raise LossyConversionError(f"tokenizer.json cannot say it: {err}; give all the same `normalized`") from err
     for token in vocab.added_tokens.values() if vocab.whole_first else ():
-        if _may_be_pretoken(token, pattern):
+        if may_be_pretoken(token, pattern):
             raise LossyConversionError(
-                f"added token {_shown(token.text)} is for single words only, but as a whole pretoken `tokenizers` "
+                f"added token {shown(token.text)} is for single words only, but as a whole pretoken `tokenizers` "
                 "would take it anywhere; make it an ordinary token, or let it match everywhere"
             )
 
@@ -311,7 +199,7 @@ def _model_vocab(vocab: Vocab, strings: Sequence[str]) -> dict[str, int]:
     for token_id, string in enumerate(strings):
         if string and entries.setdefault(string, token_id) != token_id:
             raise LossyConversionError(
-                f"tokens {entries[string]} and {token_id} are both written {_shown(string)} in tokenizer.json, because "
+                f"tokens {entries[string]} and {token_id} are both written {shown(string)} in tokenizer.json, because "
                 "one of them is an added token; it cannot hold both, so leave the added token out"
             )
     return entries
@@ -327,7 +215,7 @@ def config_of(vocab: Vocab, model_max_length: int | None = None) -> dict[str, An
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "added_tokens_decoder": {
-            str(token.id): {"content": token.text, **_flags_of(token)}
+            str(token.id): {"content": token.text, **flags_of(token)}
             for token in sorted(vocab.added_tokens.values(), key=lambda token: token.id)
         },
     }
@@ -350,12 +238,24 @@ def config_of(vocab: Vocab, model_max_length: int | None = None) -> dict[str, An
     return config
 
 
-def write(directory: Path, vocab: Vocab, pattern: SplitPattern, provenance: Mapping[str, Any]) -> None:
-    """Write tokenizer.json, tokenizer_config.json and bytetok.json, each whole or not at all."""
+def write(
+    directory: Path,
+    vocab: Vocab,
+    pattern: SplitPattern,
+    provenance: Mapping[str, Any],
+    *,
+    normalizer: Form | None = None,
+) -> None:
+    """Write tokenizer.json, tokenizer_config.json and bytetok.json, each whole or not at all.
+
+    ``provenance["post_processor"]`` is what a tokenizer.json that was read adds around a text: it goes back there.
+    """
+    rest = dict(provenance)
+    post_processor = rest.pop("post_processor", None)
     contents = {
-        "tokenizer.json": to_json(vocab, pattern),
+        "tokenizer.json": to_json(vocab, pattern, normalizer=normalizer, post_processor=post_processor),
         "tokenizer_config.json": config_of(vocab),
-        "bytetok.json": dict(provenance),
+        "bytetok.json": rest,
     }
     # All are spelled out before any is written, so that provenance that JSON cannot hold leaves no half of a tokenizer.
     spelled = {name: spell(content) for name, content in contents.items()}

@@ -12,6 +12,7 @@ from typing import Any
 from bytetok.errors import CorpusError, FormatError
 from bytetok.tokenizer import json_format, references, tekken_format, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
+from bytetok.tokenizer.json_added import NotOursError, read_added
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
 
@@ -88,7 +89,7 @@ def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
     stages = pattern.get("stages") if isinstance(pattern, dict) else None
     if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
         raise FormatError(f"{described}: expected the split pattern of {path.name}, with a list of stages")
-    added = json_format.read_added(described, content.pop("added_tokens", None))
+    added = read_added(described, content.pop("added_tokens", None))
     vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), added, place=str(path))
     return Tokenizer(vocab, SplitPattern.of(stages), name=name, provenance=content)
 
@@ -112,16 +113,20 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     if tekken_format.is_tekken(content):
         vocab, pattern = tekken_format.read(path, content)
         return Tokenizer(vocab, pattern, name=name, provenance={"source": path.name})
-    try:
-        vocab, pattern = json_format.read(path)
-    except json_format.NotOursError as err:
-        return ForeignTokenizer(path, name=name, reason=str(err))
     provenance = _provenance(path.parent / "bytetok.json")
     described = provenance.get("pattern")
+    own = described.get("stages") if isinstance(described, dict) else None
+    try:
+        found = json_format.read(path, content, own=own if isinstance(own, list) else ())
+    except NotOursError as err:
+        return ForeignTokenizer(path, name=name, reason=str(err))
+    pattern = found.pattern
+    if found.post_processor is not None:
+        provenance["post_processor"] = found.post_processor
     # Two names may stand for the same regexes, as qwen2 and qwen3 do; the tokenizer keeps the one it was made with.
     if isinstance(described, dict) and NAMED.get(str(described.get("name"))) == pattern.stages:
         pattern = SplitPattern(pattern.stages, described["name"])
-    return Tokenizer(vocab, pattern, name=name, provenance=provenance)
+    return Tokenizer(found.vocab, pattern, normalizer=found.normalizer, name=name, provenance=provenance)
 
 
 def _provenance(path: Path) -> dict[str, Any]:

@@ -173,8 +173,8 @@ def test_a_foreign_tokenizer_is_not_converted(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     trained().save(tmp_path)
     file = tmp_path / "tokenizer.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "normalizer": {"type": "NFC"}}))
-    with pytest.raises(FormatError, match="cannot be converted, because normalizer is 'NFC'"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "normalizer": {"type": "Lowercase"}}))
+    with pytest.raises(FormatError, match=r"cannot be converted, because normalizer is .*'Lowercase'"):
         convert(file, tmp_path / "x.tiktoken", lossy=True)
 
 

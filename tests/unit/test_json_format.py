@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 from small import extended, trained
+from strategies import CHARACTERS as CHARACTERS_OF_EVERY_KIND
 
 import bytetok as bt
 from bytetok.errors import BytetokError, CorpusError, FormatError, LossyConversionError
@@ -117,6 +119,59 @@ def test_all_pairs_in_rank_order_are_a_rank_file(tmp_path: Path) -> None:
     assert not load(tmp_path, content(tokens, (pairs[1], pairs[0], *pairs[2:]), ignore_merges=True)).vocab.ranked
 
 
+def test_an_unknown_token_that_nothing_becomes_is_no_matter(tmp_path: Path) -> None:
+    tokenizer = load(tmp_path, content(("ab",), (["a", "b"],), unk_token="a"))
+    assert isinstance(tokenizer, bt.Tokenizer)
+    assert tokenizer.encode("ab\0") == [256, sorted(CHARACTERS).index(CHARACTERS[0])]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "cl100k", "o200k", "llama3", "qwen2"])
+def test_a_split_that_keeps_its_matches_is_one_if_it_matches_everything(name: str, tmp_path: Path) -> None:
+    pattern = bt.SplitPattern.of(name)
+    split = {"type": "Split", "pattern": {"Regex": pattern.stages[0]}, "behavior": "Removed", "invert": True}
+    described = changed(pre_tokenizer={"type": "Sequence", "pretokenizers": [split, BYTE_LEVEL]})
+    assert load(tmp_path, described).pattern == pattern
+    for character in CHARACTERS_OF_EVERY_KIND:
+        for text in (character, f"a{character}", f"{character}a", f" {character}1"):
+            assert b"".join(pattern.split(text)) == text.encode()
+            assert all(regex.fullmatch(pattern.stages[0], piece.decode()) for piece in pattern.split(text))
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "expected"),
+    [
+        (None, None),
+        ({"type": "NFC"}, "NFC"),
+        ({"type": "Sequence", "normalizers": []}, None),
+        ({"type": "Sequence", "normalizers": [{"type": "NFKD"}]}, "NFKD"),
+        ({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [{"type": "NFKC"}]}]}, "NFKC"),
+    ],
+)
+def test_normalization_forms_are_ours(normalizer: object, expected: str | None, tmp_path: Path) -> None:
+    tokenizer = load(tmp_path, changed(normalizer=normalizer))
+    assert isinstance(tokenizer, bt.Tokenizer)
+    assert tokenizer.normalizer == expected
+    written = json_format.to_json(tokenizer.vocab, tokenizer.pattern, normalizer=tokenizer.normalizer)
+    assert written["normalizer"] == (expected and {"type": expected})
+
+
+def test_the_post_processor_is_kept(tmp_path: Path) -> None:
+    template = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [258], "tokens": ["<s>"]}},
+    }
+    marked = content(("ab", "abc"), (["a", "b"],), (added(258, "<s>", special=True),))
+    tokenizer = load(tmp_path, {**marked, "post_processor": template})
+    assert tokenizer.encode("ab") == [256]  # nothing is added at either end
+    tokenizer.save(tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "tokenizer.json").read_text())["post_processor"] == template
+    assert "post_processor" not in json.loads((tmp_path / "saved" / "bytetok.json").read_text())
+    again = bt.Tokenizer.load(tmp_path / "saved")
+    assert again.provenance["post_processor"] == template
+
+
 def test_added_tokens_are_read_with_their_flags(tmp_path: Path) -> None:
     flags = {"single_word": True, "lstrip": True, "rstrip": True, "special": True}
     tokenizer = load(tmp_path, content(added=(added(256, "<s>", **flags), added(257, "x y"))))
@@ -127,7 +182,7 @@ def test_added_tokens_are_read_with_their_flags(tmp_path: Path) -> None:
 
 # what is left to `tokenizers` -----------------------------------------------------------------------------------------
 
-NFC = {"type": "NFC"}
+LOWERCASE = {"type": "Lowercase"}
 SPLIT = {"type": "Split", "pattern": {"Regex": "x"}, "behavior": "Isolated", "invert": False}
 
 
@@ -139,18 +194,29 @@ def sequence(*steps: object) -> Content:
     return changed(pre_tokenizer={"type": "Sequence", "pretokenizers": list(steps)})
 
 
+def without(character: str, **model: object) -> Content:
+    described = content(**model)
+    del described["model"]["vocab"][character]
+    return described
+
+
 @pytest.mark.parametrize(
     ("described", "reason"),
     [
-        (changed(normalizer=NFC), "normalizer is 'NFC'"),
+        (changed(normalizer=LOWERCASE), "normalizer is {'type': 'Lowercase'}"),
+        (
+            changed(normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}, LOWERCASE]}),
+            "normalizer is {'type': 'Lowercase'}",
+        ),
         (changed(pre_tokenizer=None), "pre_tokenizer step 0 is NoneType"),
         (changed(pre_tokenizer={"type": "Whitespace"}), "pre_tokenizer step 0 is 'Whitespace'"),
         (changed(pre_tokenizer={**BYTE_LEVEL, "add_prefix_space": True}), "add_prefix_space"),
         (sequence(SPLIT), "does not end in ByteLevel"),
         (sequence({**SPLIT, "invert": True}, BYTE_LEVEL), "step 0 is 'Split'"),
         (sequence({**SPLIT, "behavior": "Removed"}, BYTE_LEVEL), "step 0 is 'Split'"),
+        (sequence({**SPLIT, "behavior": "Removed", "invert": True}, BYTE_LEVEL), "behavior 'Removed' and invert True"),
         (sequence({**SPLIT, "pattern": {"String": "x"}}, BYTE_LEVEL), "not a Regex"),
-        (content(("ab",), (["a", "b"],), unk_token="a"), "model.unk_token"),
+        (without("d", unk_token="a"), "model.unk_token is 'a', for bytes that have no token"),
         (content(("a b",)), "not one of the 256 characters"),
         (content(("ab",), (["a", "b"],), (added(256, "ab"),)), "'ab' is an ordinary token, too"),
         (content(("ab", "abc"), (["a", "b"], ["ab", "c"]), (added(256, "ab"),)), "'ab' is an ordinary token, too"),
