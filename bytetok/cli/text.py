@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,7 +16,7 @@ from bytetok.cli import options
 from bytetok.cli.exits import wrong_usage
 from bytetok.cli.inputs import open_texts, report_skipped
 from bytetok.cli.outputs import check_file
-from bytetok.cli.progress import added, progress
+from bytetok.cli.progress import progress
 from bytetok.cli.terminal import console, note, say, say_json, say_values, size_words, time_words
 
 if TYPE_CHECKING:
@@ -42,8 +42,59 @@ IdsOutput = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Where to write: .parquet, .npy, or text; standard output if not given.",
+        help="Where to write: .parquet, .arrow, .npy, .bin, or text; standard output if not given.",
         rich_help_panel=options.OUTPUT,
+    ),
+]
+IdType = Annotated[
+    Literal["uint16", "uint32"] | None,
+    typer.Option(
+        "--dtype",
+        help="How ids are stored: uint32 if not given, except in .bin.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Begin = Annotated[
+    str | None,
+    typer.Option(
+        "--begin",
+        metavar="TOKEN",
+        help="A special token to put before every document.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+End = Annotated[
+    str | None,
+    typer.Option(
+        "--end",
+        metavar="TOKEN",
+        help="A special token to put after every document, such as <|endoftext|>.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Restart = Annotated[
+    bool,
+    typer.Option(
+        "--restart",
+        help="Begin anew instead of going on with a run that was cut off.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Encode only every Nth file from the Ith on: 1/16 to 16/16.",
+        rich_help_panel=options.INPUT,
+    ),
+]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        "--engine",
+        help="Encode in this process, or on the Ray cluster at RAY_ADDRESS.",
+        rich_help_panel=options.SPEED,
     ),
 ]
 BytesOutput = Annotated[
@@ -146,18 +197,28 @@ def encode(
     file_format: options.FileFormat = None,
     errors: options.Errors = "strict",
     on_error: options.OnError = "raise",
+    shard: Shard = None,
     threads: options.Threads = None,
+    engine: Engine = "local",
     output: IdsOutput = None,
+    begin: Begin = None,
+    end: End = None,
+    dtype: IdType = None,
+    restart: Restart = False,
     as_json: options.Json = False,
 ) -> None:
     """Encode texts to token ids, one document after the other.
 
-    .parquet holds a list of ids a document. .npy holds all ids in one array, and OUT.idx.npy where each
-    document starts. Any other name, and standard output, is text: one line of ids a document.
+    .parquet and .arrow hold a list of ids a document. .npy holds all ids in one array, and OUT.idx.npy where each
+    document starts. .bin holds them as nanoGPT reads them, and OUT.idx their bounds as Megatron-LM does. Any
+    other name, and standard output, is text: one line of ids a document.
+
+    A run that is cut off leaves what is done in OUT.partial, and the same command goes on from there.
 
     Examples
       bytetok encode my-32k corpus/*.jsonl.zst -o corpus.parquet
-      bytetok encode my-32k corpus/ -o corpus.npy --threads 8
+      bytetok encode gpt2 corpus/ -o train.bin --end '<|endoftext|>'
+      bytetok encode my-32k 's3://bucket/pages/*.parquet' -o pages.npy --engine ray
       echo 'habeas corpus' | bytetok encode gpt-4o - | bytetok decode gpt-4o
     """
     from bytetok.tokenizer.tokenizer import Tokenizer
@@ -170,26 +231,51 @@ def encode(
         wrong_usage("without -o the ids themselves go to standard output; name a file to get a report", "--json")
     tokenizer = Tokenizer.load(tok)
     texts = open_texts(files, column=column, errors=errors, on_error=on_error, file_format=file_format)
-    with progress("encoding", texts.size) as update:
-        texts.on_progress = added(update)
-        done = encode_corpus(tokenizer, texts, output or sys.stdout, threads=options.cores(threads), special=special)
+    texts = texts if shard is None else texts.shard(*options.shard_of(shard))
+    workers = threads if engine == "ray" else options.cores(threads)
+    frame: dict[str, Any] = {"begin": begin, "end": end, "dtype": dtype}
+    run: dict[str, Any] = {"threads": workers, "engine": engine, "restart": restart}
+    with _telling_what_stays(output, restart), progress("encoding", texts.size) as update:
+        done = encode_corpus(tokenizer, texts, output or sys.stdout, special=special, progress=update, **frame, **run)
     skipped = report_skipped(texts)
     if output:
         _report(done, output, time.monotonic() - started, skipped, as_json=as_json)
 
 
+@contextmanager
+def _telling_what_stays(output: str | None, restart: bool) -> Iterator[None]:
+    """Say that a run goes on with what is there; and if it is cut off, what stays."""
+    from bytetok.training.encode_resume import partial_folder
+
+    folder = partial_folder(output) if output else None
+    if folder is None:
+        yield
+        return
+    if folder.is_dir() and not restart:
+        note(f"going on with what is in {folder}")
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if folder.is_dir():
+            note(f"what is done stays in {folder}; the same command goes on from there")
+        raise
+
+
 def _report(done: Encoded, output: str, seconds: float, skipped: dict[str, Any], *, as_json: bool) -> None:
+    reused = {"documents_reused": done.reused} if done.reused else {}
     if as_json:
-        values = {"documents": done.documents, "bytes": done.bytes, "tokens": done.tokens}
+        values = {"documents": done.documents, "bytes": done.bytes, "tokens": done.tokens, **reused}
         say_json({"output": output, **values, "seconds": round(seconds, 3), **skipped})
         return
     per_token = f", {done.bytes / done.tokens:.2f} bytes per token" if done.tokens else ""
+    before = f", {done.reused:,} of them by the run before" if done.reused else ""
+    pace = f", {size_words(done.bytes / max(seconds, 1e-9))}/s" if not done.reused else ""
     say_values(
         {
             "ids": output,
-            "text": f"{done.documents:,} documents, {size_words(done.bytes)}",
+            "text": f"{done.documents:,} documents, {size_words(done.bytes)}{before}",
             "tokens": f"{done.tokens:,}{per_token}",
-            "time": f"{time_words(seconds)}, {size_words(done.bytes / max(seconds, 1e-9))}/s",
+            "time": f"{time_words(seconds)}{pace}",
         }
     )
 
@@ -216,7 +302,7 @@ def decode(
     """
     from bytetok._files import atomic_path
     from bytetok.tokenizer.tokenizer import Tokenizer
-    from bytetok.training.encode_files import decode_files
+    from bytetok.training.ids_read import decode_files
 
     if output:
         check_file(output)

@@ -1,4 +1,4 @@
-"""The counter of :mod:`bytetok.training.counts` on a Ray cluster.
+"""Work on a Ray cluster: what every kind of it shares, and the counter of :mod:`bytetok.training.counts`.
 
 Sources are grouped into units. A task counts one unit with the very function that counts on one machine and gives back
 a sorted count file; the caller merges these from its own disk. A unit depends on nothing but its sources, so a task
@@ -38,7 +38,8 @@ _MOST_UNIT = 256 << 20
 _MOST_SOURCES = 10_000
 _QUEUE = 64  # units to wait for a CPU, besides two for each CPU
 # A node may be lost under the same unit this often. A unit that takes its worker down each time ends the run.
-_RETRIES = 10
+RETRIES = 10
+_REMEDY = "if nodes run out of memory, pass memory="
 _PATIENCE = 5.0  # seconds for canceled tasks to delete their temporary files
 
 
@@ -79,22 +80,19 @@ def count_on_ray(
         CorpusError, EncodingError, FormatError, InvalidPatternError: as when counting on one machine.
     """
     compiled = SplitPattern.of(pattern)
-    _check_request(texts, workers, memory)
-    try:
-        import ray
-    except ImportError as err:
-        raise MissingDependencyError(
-            "counting on a cluster needs the package ray; pip install 'bytetok-lm[ray]'"
-        ) from err
-    with _connected(ray, address), tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
+    check_request(texts, workers)
+    if memory is not None:
+        parse_size(memory)
+    with connected(address) as ray, tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
         job = _Job(texts.column, texts.errors, texts.on_error, compiled, memory)
         return merge_to_parquet(_run(ray, job, texts, workers, Path(folder), progress), path)
 
 
-def _check_request(texts: object, workers: int | None, memory: int | str | None) -> None:
+def check_request(texts: object, workers: int | None) -> None:
+    """Raise CorpusError for a corpus that other machines cannot read, TrainingError for no workers."""
     if not isinstance(texts, Texts):
         raise CorpusError(
-            f"a cluster counts what read_texts returns, got {type(texts).__name__}; call read_texts(...), or "
+            f"a cluster reads what read_texts returns, got {type(texts).__name__}; call read_texts(...), or "
             "Texts.from_documents(...) for documents in memory"
         )
     if texts.one_shot:
@@ -105,13 +103,18 @@ def _check_request(texts: object, workers: int | None, memory: int | str | None)
         )
     if workers is not None and workers < 1:
         raise TrainingError(f"workers is {workers}; at least one is needed")
-    if memory is not None:
-        parse_size(memory)
 
 
 @contextmanager
-def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """Use the open connection to a cluster, or have one for the time of the block."""
+def connected(address: str | None) -> Iterator[Any]:
+    """The module ray, connected to a cluster: by the connection that is open, or by one for the time of the block.
+
+    Raises MissingDependencyError where Ray is not installed, TrainingError where there is no cluster at ``address``.
+    """
+    try:
+        import ray
+    except ImportError as err:
+        raise MissingDependencyError("a cluster needs the package ray; pip install 'bytetok-lm[ray]'") from err
     if ray.is_initialized():
         ours = ray.get_runtime_context().gcs_address
         if address not in (None, "auto", ours):
@@ -119,7 +122,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
                 f"ray is connected to {ours} already, so it cannot connect to {address!r}; call ray.shutdown() first, "
                 "or leave the address out"
             )
-        yield
+        yield ray
         return
     try:
         _check_listens(address or os.environ.get("RAY_ADDRESS", ""))
@@ -130,7 +133,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             f"no ray cluster can be used {place}: {err}; start one with `ray start --head`, and see `ray status`"
         ) from err
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()
 
@@ -142,18 +145,22 @@ def _check_listens(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
-def _units(sources: Sequence[Source], workers: int) -> Iterator[Unit]:
-    """Group sources, in order; there is always a unit. What has no known size is a unit of its own."""
+def units_of(sources: Sequence[Source], workers: int, *, in_order: bool = False) -> Iterator[Unit]:
+    """Group sources for ``workers``; there is always a unit. What has no known size is a unit of its own.
+
+    Only with ``in_order`` are these, too, where they were among the others.
+    """
     known = sum(source.size or 0 for source in sources)
     # Four units a worker, so that all workers end at about the same time.
     goal = min(max(known // (4 * max(workers, 1)), _LEAST_UNIT), _MOST_UNIT)
     unit: list[Source] = []
     size = 0
     for source in sources:
-        if source.is_local_file:
-            # The workers have another current folder.
-            source = replace(source, path=str(Path(source.path).absolute()))
+        source = for_any_node(source)
         if source.size is None:
+            if unit and in_order:
+                yield tuple(unit)
+                unit, size = [], 0
             yield (source,)
             continue
         unit.append(source)
@@ -165,27 +172,30 @@ def _units(sources: Sequence[Source], workers: int) -> Iterator[Unit]:
         yield tuple(unit)
 
 
+def for_any_node(source: Source) -> Source:
+    """The source by its absolute path, since workers have another current folder."""
+    return replace(source, path=str(Path(source.path).absolute())) if source.is_local_file else source
+
+
 def _run(
     ray: Any, job: _Job, texts: Texts, workers: int | None, folder: Path, progress: Progress | None
 ) -> list[Path]:
     """Count all units, put their count files into ``folder``, and list them in the order of the units."""
-    task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_count)
-    waiting = enumerate(_units(texts.sources, workers or _cpus(ray)))
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_count)
+    waiting = enumerate(units_of(texts.sources, workers or cpus(ray)))
     running: dict[Any, tuple[int, Unit]] = {}
     shards: dict[int, Path] = {}
     skipped_files: dict[int, tuple[SkippedFile, ...]] = {}
     texts.skipped = texts.bytes_read = 0
     try:
         while True:
-            # A cluster that grows on demand grows by what waits.
-            most = workers or _QUEUE + 2 * _cpus(ray)
-            for index, unit in islice(waiting, max(most - len(running), 0)):
-                running[_submit(task, job, unit)] = index, unit
+            for index, unit in islice(waiting, max(most_at_once(ray, workers) - len(running), 0)):
+                running[submit(task, unit, job, unit)] = index, unit
             if not running:
                 break
             reference = ray.wait(list(running), num_returns=1)[0][0]
             index, unit = running[reference]
-            counted = _result(ray, reference, unit)
+            counted: _Counted = fetch(ray, reference, unit, "counted", _REMEDY)
             shards[index] = folder / f"{index}.parquet"
             counted.file.tofile(shards[index])
             skipped_files[index] = counted.skipped_files
@@ -196,42 +206,52 @@ def _run(
             if progress is not None:
                 progress(texts.bytes_read)
     finally:
-        _cancel(ray, list(running))
+        cancel(ray, list(running))
     texts._skipped_now = [file for index in sorted(skipped_files) for file in skipped_files[index]]
     return [shards[index] for index in sorted(shards)]
 
 
-def _cpus(ray: Any) -> int:
+def most_at_once(ray: Any, workers: int | None) -> int:
+    """How many tasks to have at once, running and waiting: a cluster that grows on demand grows by what waits."""
+    return workers or _QUEUE + 2 * cpus(ray)
+
+
+def cpus(ray: Any) -> int:
+    """The CPUs that the cluster has now."""
     return int(ray.cluster_resources().get("CPU", 0))
 
 
-def _submit(task: Any, job: _Job, unit: Unit) -> Any:
+def submit(task: Any, unit: Unit, *arguments: Any) -> Any:
+    """Start a task for a unit; raises CorpusError for documents in memory that cannot be sent."""
     try:
-        return task.remote(job, unit)
+        return task.remote(*arguments)
     except (TypeError, AttributeError, pickle.PicklingError) as err:
         raise CorpusError(
             f"{_named(unit)} cannot be sent to a cluster: {err}; write the documents to a file that every node can read"
         ) from err
 
 
-def _result(ray: Any, reference: Any, unit: Unit) -> _Counted:
-    """Fetch what a task gave back. Errors of this package come as they were raised on the node."""
+def fetch(ray: Any, reference: Any, unit: Unit, done: str, remedy: str) -> Any:
+    """Fetch what a task gave back. Errors of this package come as they were raised on the node.
+
+    Any other is a TrainingError that says that the unit could not be ``done``, such as ``"counted"``; and the
+    ``remedy``, where a worker may have died for lack of memory.
+    """
     try:
-        counted: _Counted = ray.get(reference)
+        return ray.get(reference)
     except ray.exceptions.RayTaskError as err:
         if isinstance(err.cause, BytetokError):
             raise err.cause from None
         reason = (str(err).strip().splitlines() or [type(err).__name__])[-1]
         raise TrainingError(
-            f"{_named(unit)} could not be counted on the cluster: {reason}; every node needs the same versions of "
+            f"{_named(unit)} could not be {done} on the cluster: {reason}; every node needs the same versions of "
             "Python, ray and bytetok-lm, and room in its temporary folder"
         ) from err
     except ray.exceptions.RayError as err:
         reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise TrainingError(
-            f"{_named(unit)} could not be counted on the cluster: {reason}; if nodes run out of memory, pass memory="
+            f"{_named(unit)} could not be {done} on the cluster: {reason}; {remedy}"
         ) from err
-    return counted
 
 
 def _named(unit: Unit) -> str:
@@ -240,7 +260,7 @@ def _named(unit: Unit) -> str:
     return label(unit[0].path) + (f" and {len(unit) - 1} more" if len(unit) > 1 else "")
 
 
-def _cancel(ray: Any, running: Sequence[Any]) -> None:
+def cancel(ray: Any, running: Sequence[Any]) -> None:
     """Stop tasks whose result nobody waits for, and let them delete their temporary files."""
     if not running:
         return

@@ -1,53 +1,49 @@
-"""Encodes corpora to files of token ids, and reads such files back.
+"""Encodes corpora to files of token ids: on this machine or a cluster, in constant memory, and to be gone on with.
 
-Three kinds, by suffix. ``.parquet``: one row a document, the column ``ids`` a list of uint32. ``.npy``: all ids in one
-uint32 array, and beside it ``NAME.idx.npy`` with the uint64 offset at which each document starts and, last, the length
-of the array; both open with ``numpy.load(path, mmap_mode="r")``. Anything else: text, one line a document, ids with
-spaces between.
+A run writes parts of a few million ids into the folder ``OUT.partial`` and from them ``OUT``, which appears when it is
+whole. What cuts the run off, be it Ctrl-C, an error or the power, leaves the parts, and the same call goes on after the
+last of them; the file is then the one that a run without interruption writes, byte for byte. A corpus of a single part
+leaves nothing behind, nor does one that cannot be read twice.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Literal, Protocol
 
-import numpy as np
-
-from bytetok._files import atomic_path
-from bytetok.errors import BytetokError, CorpusError, FormatError, UnknownTokenError
+from bytetok.errors import TrainingError
 from bytetok.tokenizer.tokenizer import Special
+from bytetok.training import cluster
+from bytetok.training.cluster import Unit
 from bytetok.training.corpus import Texts
+from bytetok.training.corpus_sources import Source
+from bytetok.training.corpus_streams import Advance
+from bytetok.training.encode_cluster import RayEngine
+from bytetok.training.encode_parts import BATCH_BYTES, PART_IDS, BatchEncoder, EncodeJob, Part, encode_parts, special_id
+from bytetok.training.encode_resume import Done, PartFolder, Plan, unfinished
 from bytetok.training.encoding import Document
-from bytetok.training.metrics import batches
+from bytetok.training.ids_write import IdType, PathName, ids_writer
 
-PathName = str | os.PathLike[str]
-Write = Callable[[Sequence[Sequence[int]]], None]
+_BATCH_BYTES, _PART_IDS = BATCH_BYTES, PART_IDS  # what a cluster's nodes are told, too
 
-_ROW_GROUP = 1 << 14
-_NPY_HEADER = 128
-
-
-class BatchEncoder(Protocol):
-    """The part of a tokenizer that encoding a corpus needs."""
-
-    def encode_batch(
-        self, docs: Iterable[Document], *, threads: int | None = None, special: Special = "raise"
-    ) -> list[list[int]]:
-        """Token ids of each text."""
+Progress = Callable[[int], None]
+"""Hears how many stored bytes have been read so far."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """How much was encoded: documents, their UTF-8 bytes, and tokens."""
+    """How much was encoded: documents, their UTF-8 bytes, and tokens; and how many documents earlier runs had done."""
 
     documents: int
     bytes: int
     tokens: int
+    reused: int = 0
 
 
 def encode_corpus(
@@ -55,195 +51,171 @@ def encode_corpus(
     texts: Texts | Iterable[Document],
     out: PathName | IO[str],
     *,
-    threads: int | None = None,
     special: Special = "raise",
+    begin: str | None = None,
+    end: str | None = None,
+    dtype: IdType | None = None,
+    threads: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    restart: bool = False,
+    progress: Progress | None = None,
 ) -> Encoded:
-    """Encode every document of ``texts`` into a file, whole or not at all, or to an open text stream.
+    """Encode every document of a corpus into a file, or go on with a run that was cut off.
 
-    Raises CorpusError and EncodingError for texts that cannot be read, SpecialTokenError where a document holds the
-    text of a special token and ``special`` is ``"raise"``.
+    Args:
+        tokenizer: what :meth:`Tokenizer.load <bytetok.Tokenizer.load>` returns.
+        texts: what :func:`~bytetok.read_texts` returns, or documents.
+        out: the file to write, whole or not at all; its suffix says which kind, see
+            :mod:`bytetok.training.ids_write`. Or an open text stream, which gets a line of ids a document.
+        special: what to do with the text of special tokens in documents, as for ``Tokenizer.encode``.
+        begin: a special token to put before every document, such as ``"<s>"``.
+        end: a special token to put after every document, such as ``"<|endoftext|>"``.
+        dtype: the type of ids in ``.parquet``, ``.arrow``, ``.npy`` and ``.bin``; uint32 if not given, but in ``.bin``
+            what its readers expect.
+        threads: on this machine, all cores by default; on a cluster, how many tasks of one CPU each at once.
+        engine: ``"ray"`` encodes on a Ray cluster. Every node must be able to read the files by the same absolute path
+            or URL; a file is the least that is handed out. The result is that of this machine, byte for byte, also when
+            nodes are lost on the way.
+        address: the cluster, as for :func:`~bytetok.training.cluster.count_on_ray`.
+        restart: begin anew, whatever an earlier run left in ``OUT.partial``.
+        progress: hears the stored bytes that are read.
+
+    Raises:
+        CorpusError, EncodingError, FormatError: texts that cannot be read or encoded, with file and document; an
+            earlier run with other options or other texts; another process at the same file.
+        SpecialTokenError: a document holds the text of a special token, and ``special`` is ``"raise"``.
+        UnknownTokenError: ``begin`` or ``end`` is no special token of the vocabulary.
+        VocabMismatchError: an earlier run with another tokenizer.
+        TrainingError: threads below 1; no cluster; a task that failed for reasons that are not the corpus's.
+        MissingDependencyError: Ray is not installed.
     """
-    documents = size = tokens = 0
-    with _writer(out) as write:
-        for batch, batch_size in batches(texts):
-            ids = _encoded(tokenizer, batch, documents, threads, special)
-            write(ids)
-            documents += batch_size.documents
-            size += batch_size.bytes
-            tokens += sum(map(len, ids))
-    return Encoded(documents, size, tokens)
+    corpus = texts if isinstance(texts, Texts) else Texts.from_documents(texts, errors="bytes")
+    begin_ids, end_ids = special_id(tokenizer, begin), special_id(tokenizer, end)
+    reading = corpus.column, corpus.errors, corpus.on_error
+    job = EncodeJob(tokenizer, *reading, special, begin_ids, end_ids, _BATCH_BYTES, _PART_IDS)
+    write_to = ids_writer(out, dtype=dtype, vocab_size=tokenizer.vocab_size)
+    if threads is not None and threads < 1:
+        raise TrainingError(f"threads is {threads}; at least one is needed")
+    with ExitStack() as stack:
+        on = stack.enter_context(_engine(engine, corpus, threads, address))
+        _claim(corpus)
+        kept, units = stack.enter_context(_kept(job, corpus, out, on, restart=restart))
+        totals = _Totals(corpus, progress)
+        for done in map(kept.done, range(len(units))) if kept else ():
+            totals.reuse(done)
+        parts = stack.enter_context(closing(on.parts(job, _grouped(corpus.sources, units), kept, totals.advance)))
+        with write_to as write:
+            for part in parts:
+                write(part.ids, part.lengths)
+                totals.add(part)
+    return totals.encoded()
 
 
-def _encoded(
-    tokenizer: BatchEncoder, batch: Sequence[Document], first: int, threads: int | None, special: Special
-) -> list[list[int]]:
-    try:
-        return tokenizer.encode_batch(batch, threads=threads, special=special)
-    except BytetokError as err:
-        for index, document in enumerate(batch):
-            try:
-                tokenizer.encode_batch([document], threads=1, special=special)
-            except BytetokError as alone:
-                raise type(alone)(f"document {first + index}: {alone}") from err
-        raise
+class _Engine(Protocol):
+    def units(self, sources: Sequence[Source]) -> list[int]:
+        """How many sources each unit has, where no earlier run says so."""
+
+    def parts(
+        self, job: EncodeJob, units: Sequence[Unit], kept: PartFolder | None, advance: Advance
+    ) -> Generator[Part]:
+        """All parts in order: those that are kept, and others as they are made, which are kept too."""
 
 
-# ------------------------------------------------------------------------------------------------------------ writing
+class _LocalEngine:
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
 
+    def units(self, sources: Sequence[Source]) -> list[int]:
+        return [len(sources)]
 
-def _writer(out: PathName | IO[str]) -> AbstractContextManager[Write]:
-    if not isinstance(out, str | os.PathLike):
-        return _lines_to(out)
-    kinds = {".parquet": _parquet, ".npy": _numpy}
-    return kinds.get(Path(out).suffix, _text)(Path(out))
-
-
-@contextmanager
-def _lines_to(stream: IO[str]) -> Iterator[Write]:
-    def write(batch: Sequence[Sequence[int]]) -> None:
-        stream.writelines(" ".join(map(str, ids)) + "\n" for ids in batch)
-
-    yield write
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[Write]:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as file, _lines_to(file) as write:
-        yield write
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Write]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([("ids", pa.list_(pa.uint32()))])
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as file:
-        yield lambda batch: file.write_table(
-            pa.table([pa.array(batch, pa.list_(pa.uint32()))], schema=schema), row_group_size=_ROW_GROUP
-        )
+    def parts(
+        self, job: EncodeJob, units: Sequence[Unit], kept: PartFolder | None, advance: Advance
+    ) -> Generator[Part]:
+        for unit, sources in enumerate(units):
+            done = Done() if kept is None else kept.done(unit)
+            if kept is not None:
+                yield from (kept.load(unit, number) for number in range(done.parts))
+            if done.is_whole:
+                continue
+            made = encode_parts(job, sources, done.end, threads=self._threads, advance=advance)
+            for number, part in enumerate(made, done.parts):
+                # The very last part goes into the output and is there as soon as that is.
+                if kept is not None and not (part.is_last and unit == len(units) - 1):
+                    kept.add(unit, number, part)
+                yield part
 
 
 @contextmanager
-def _numpy(path: Path) -> Iterator[Write]:
-    ends = [0]
-    # The ids are renamed into place last: whoever sees them finds their index.
-    with atomic_path(path) as temporary:
-        with temporary.open("wb") as file:
-            file.write(bytes(_NPY_HEADER))
-
-            def write(batch: Sequence[Sequence[int]]) -> None:
-                for ids in batch:
-                    np.asarray(ids, dtype="<u4").tofile(file)
-                    ends.append(ends[-1] + len(ids))
-
-            yield write
-            file.seek(0)
-            file.write(_npy_header(ends[-1]))
-        with atomic_path(index_path(path)) as index, index.open("wb") as file:
-            np.save(file, np.array(ends, dtype="<u8"))
+def _engine(name: str, corpus: Texts, threads: int | None, address: str | None) -> Iterator[_Engine]:
+    if name == "local":
+        yield _LocalEngine(threads)
+    elif name == "ray":
+        cluster.check_request(corpus, threads)
+        with cluster.connected(address) as ray:
+            yield RayEngine(ray, threads)
+    else:
+        raise TrainingError(f"the engine {name!r} is not known; use 'local' or 'ray'")
 
 
-def index_path(path: PathName) -> Path:
-    """Where the document offsets of an ``.npy`` file of ids are."""
-    return Path(path).with_suffix(".idx.npy")
+@contextmanager
+def _kept(
+    job: EncodeJob, corpus: Texts, out: PathName | IO[str], engine: _Engine, *, restart: bool
+) -> Iterator[tuple[PartFolder | None, list[int]]]:
+    """Where parts are kept, if they are, and how many sources each unit has."""
+    units = engine.units(corpus.sources)
+    can_go_on = all(source.is_local_file or source.remote is not None for source in corpus.sources)
+    if can_go_on and isinstance(out, str | os.PathLike):
+        with unfinished(out, Plan.of(job, corpus.sources, units), restart=restart) as found:
+            yield found
+    elif isinstance(engine, RayEngine):  # parts do not come in order
+        with tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
+            yield PartFolder(Path(folder)), units
+    else:
+        yield None, units
 
 
-def _npy_header(length: int) -> bytes:
-    """The header of version 1.0 (numpy.lib.format), of a size that does not depend on the length of the array."""
-    described = f"{{'descr': '<u4', 'fortran_order': False, 'shape': ({length},), }}"
-    size = _NPY_HEADER - 10
-    return b"\x93NUMPY\x01\x00" + size.to_bytes(2, "little") + f"{described:<{size - 1}}\n".encode()
+def _grouped(sources: Sequence[Source], units: Sequence[int]) -> list[Unit]:
+    ends = list(accumulate(units))
+    return [tuple(sources[end - size : end]) for end, size in zip(ends, units, strict=True)]
 
 
-# ------------------------------------------------------------------------------------------------------------ reading
+def _claim(corpus: Texts) -> None:
+    """A stream can be read once, by parts as by iteration."""
+    if corpus._spent:
+        next(iter(corpus))  # raises
+    corpus._spent = corpus.one_shot
 
 
-def read_ids(source: PathName | IO[str]) -> Iterator[list[int]]:
-    """The ids of each document, from a file written by :func:`encode_corpus` or an open text stream.
+class _Totals:
+    """Adds up what the parts say of themselves."""
 
-    Lines of text may also be JSON lists. Raises CorpusError for a missing file, FormatError for one that is something
-    else.
-    """
-    if not isinstance(source, str | os.PathLike):
-        return _read_lines(source, "standard input")
-    path = Path(source)
-    if not path.exists() or path.is_dir():  # a pipe of the shell's <(...) is no regular file
-        raise CorpusError(f"{os.fspath(source)}: no such file; expected token ids as .parquet, .npy or text")
-    kinds = {".parquet": _read_parquet, ".npy": _read_numpy}
-    return kinds.get(path.suffix, _read_text)(path)
+    def __init__(self, corpus: Texts, progress: Progress | None) -> None:
+        self._corpus, self._progress = corpus, progress
+        self._documents = self._bytes = self._tokens = self._heard = self._reused = 0
+        corpus.skipped = corpus.bytes_read = 0
+        corpus._skipped_now = []
 
+    def reuse(self, done: Done) -> None:
+        """So much need not be read again."""
+        self._reused += done.documents
+        self.advance(done.read)
 
-def _read_text(path: Path) -> Iterator[list[int]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        yield from _read_lines(file, str(path))
+    def advance(self, count: int) -> None:
+        """So many stored bytes more are read."""
+        self._heard += count
+        if self._progress is not None:
+            self._progress(self._heard)
 
+    def add(self, part: Part) -> None:
+        """A part is in the output."""
+        self._documents += len(part.lengths)
+        self._bytes += part.bytes
+        self._tokens += len(part.ids)
+        self._corpus.bytes_read += part.read
+        self._corpus.skipped += part.skipped
+        self._corpus._skipped_now += part.skipped_files
 
-def _read_lines(stream: IO[str], place: str) -> Iterator[list[int]]:
-    for number, line in enumerate(stream, 1):
-        words = re.split(r"[\s,]+", line.strip().removeprefix("[").removesuffix("]").strip())
-        try:
-            yield [int(word) for word in words if word]
-        except ValueError:
-            wrong = next((word for word in words if not word.isdecimal()), max(words, key=len))  # or far too long
-            raise FormatError(
-                f"{place}: line {number} holds {wrong[:80]!r}; expected token ids, with spaces or commas between them"
-            ) from None
-
-
-def _read_parquet(path: Path) -> Iterator[list[int]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            if "ids" not in file.schema_arrow.names:
-                raise FormatError(f"{path}: no column 'ids'; expected a file written by `bytetok encode`")
-            for batch in file.iter_batches(1024, columns=["ids"]):
-                yield from batch.column(0).to_pylist()
-    except (pa.ArrowException, OSError) as err:
-        if isinstance(err, BytetokError):
-            raise
-        raise FormatError(f"{path}: not a whole parquet file: {err}") from err
-
-
-def _read_numpy(path: Path) -> Iterator[list[int]]:
-    ids, ends = _load(path), _load(index_path(path))
-    if ids.ndim != 1 or ends.ndim != 1 or ids.dtype.kind not in "ui" or not len(ends) or int(ends[-1]) != len(ids):
-        raise FormatError(f"{path}: not token ids with an index, or the index {index_path(path)} is of another file")
-    for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-        yield ids[start:end].tolist()
-
-
-def _load(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as err:
-        raise FormatError(f"{path}: no such file; ids in .npy come with the offsets of their documents") from err
-    except (ValueError, OSError) as err:
-        raise FormatError(f"{path}: not a whole .npy file: {err}") from err
-
-
-# ----------------------------------------------------------------------------------------------------------- decoding
-
-
-class Decoder(Protocol):
-    """The part of a tokenizer that decoding needs."""
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes that ids stand for."""
-
-
-def decode_files(tokenizer: Decoder, sources: Iterable[PathName | IO[str]]) -> Iterator[bytes]:
-    """The bytes of each document in files of ids (see :func:`read_ids`), which are opened one after the other.
-
-    Raises UnknownTokenError, with the document, for an id that the tokenizer does not have.
-    """
-    number = 0
-    for source in sources:
-        for ids in read_ids(source):
-            try:
-                yield tokenizer.decode_bytes(ids)
-            except UnknownTokenError as err:
-                raise UnknownTokenError(f"document {number}: {err}") from err
-            number += 1
+    def encoded(self) -> Encoded:
+        """What was done."""
+        return Encoded(self._documents, self._bytes, self._tokens, self._reused)

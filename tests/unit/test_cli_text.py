@@ -13,7 +13,7 @@ from bytetok.cli.app import app
 from bytetok.tokenizer.tokenizer import Tokenizer
 from bytetok.training.bpe import train_bpe
 from bytetok.training.counts import PretokenCounts
-from bytetok.training.encode_files import read_ids
+from bytetok.training.ids_read import read_ids
 
 runner = CliRunner()
 

@@ -6,23 +6,28 @@ The cluster is a real one: a head and worker nodes as processes of this machine,
 from __future__ import annotations
 
 import gzip
-import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import psutil
 import pytest
+from local_ray import (  # noqa: F401
+    WORDS,
+    Watched,
+    attempts,
+    cluster_fixture,
+    corpus_fixture,
+    die,
+    losing_a_node,
+    nap,
+    ray_fixture,
+    wait_for,
+)
 
 from bytetok.errors import CorpusError, EncodingError, InvalidPatternError, MissingDependencyError, TrainingError
 from bytetok.training import cluster as cluster_module
@@ -30,12 +35,6 @@ from bytetok.training.cluster import count_on_ray
 from bytetok.training.corpus import Texts, read_texts
 from bytetok.training.corpus_sources import Source, from_documents
 from bytetok.training.counts import count_to_parquet
-
-WORDS = "The plaintiff's naïve motion — № 1234567 — 原告の申立て was denied;\n\tsee 12 U.S.C. § 1841(a).\r\n"
-# Ray takes 127.0.0.1 for "this machine as others see it", and would leave the loopback interface.
-LOOPBACK = "127.0.0.2"
-NODE = {"num_cpus": 1, "node_ip_address": LOOPBACK, "object_store_memory": 80 << 20}
-
 
 # --- without a cluster --------------------------------------------------------------------------
 
@@ -75,7 +74,7 @@ def test_units_keep_the_order_and_are_neither_tiny_nor_huge(monkeypatch: pytest.
 
     def sizes(workers: int, *given: int | None) -> list[list[int | None]]:
         sources = [plain(f"/{index}", size) for index, size in enumerate(given)]
-        units = list(cluster_module._units(sources, workers))
+        units = list(cluster_module.units_of(sources, workers))
         assert sorted(source.path for unit in units for source in unit) == sorted(source.path for source in sources)
         return [[source.size for source in unit] for unit in units]
 
@@ -87,9 +86,17 @@ def test_units_keep_the_order_and_are_neither_tiny_nor_huge(monkeypatch: pytest.
     assert sizes(1) == [[]]
 
 
+def test_units_of_documents_that_follow_each_other() -> None:
+    sources = [plain(f"/{index}", size) for index, size in enumerate([5, 6, None, None, 7, None])]
+    units = list(cluster_module.units_of(sources, 1, in_order=True))
+    assert [[source.size for source in unit] for unit in units] == [[5, 6], [None], [None], [7], [None]]
+    assert [source for unit in units for source in unit] == sources
+    assert list(cluster_module.units_of([], 1, in_order=True)) == [()]
+
+
 def test_files_are_named_as_every_node_finds_them() -> None:
     documents = from_documents(["a"])
-    units = cluster_module._units([plain("corpus/a.txt", 1), documents], 1)
+    units = cluster_module.units_of([plain("corpus/a.txt", 1), documents], 1)
     assert {source.path for unit in units for source in unit} == {str(Path.cwd() / "corpus" / "a.txt"), documents.path}
 
 
@@ -102,55 +109,6 @@ def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 
 
 # --- with one -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[ModuleType]:
-    """Ray, told to send this module along, which workers cannot import."""
-    ray = pytest.importorskip("ray")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        yield ray
-        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-@pytest.fixture(scope="module")
-def cluster(ray: ModuleType) -> Iterator[Any]:
-    """A head that runs no tasks, and two workers of one CPU each."""
-    from ray.cluster_utils import Cluster
-
-    folder = tempfile.mkdtemp(prefix="ray")  # not tmp_path: a socket's path has at most 107 bytes
-    Path(folder, "ray").mkdir()  # Ray writes the address of the cluster into this folder of TMPDIR
-    settings = {
-        "health_check_initial_delay_ms": 500,
-        "health_check_period_ms": 500,
-        "health_check_failure_threshold": 3,
-    }
-    head = NODE | {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "_system_config": settings}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", folder)  # of the workers: what is killed cannot tidy up
-        started = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            started.add_node(**NODE)
-        yield started
-        started.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """A folder of files of several kinds."""
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    for index in range(6):
-        (folder / f"{index}.txt").write_bytes(f"{WORDS * 50}{index} words{index}".encode())
-    (folder / "empty.txt").touch()
-    (folder / "packed.txt.gz").write_bytes(gzip.compress(WORDS.encode() * 2000))
-    rows = [{"text": f"{WORDS}{index}"} for index in range(200)] + [{"text": None}]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
 
 
 @pytest.mark.ray
@@ -233,48 +191,6 @@ def test_an_open_connection_is_used_and_stays(ray: ModuleType, cluster: Any, tmp
     assert not ray.is_initialized()
 
 
-@dataclass(frozen=True)
-class Watched:
-    """Documents that do something before each, and leave a mark when they are begun, stopped and ended."""
-
-    name: str
-    documents: tuple[str, ...]
-    marks: Path
-    before_each: Callable[[], None]
-
-    def __iter__(self) -> Iterator[str]:
-        import ray
-
-        attempt = f"{self.name}.{uuid.uuid4().hex}"
-        (self.marks / f"{attempt}.begun").write_text(ray.get_runtime_context().get_node_id())
-        try:
-            for document in self.documents:
-                self.before_each()
-                yield document
-            (self.marks / f"{attempt}.ended").touch()
-        finally:
-            (self.marks / f"{attempt}.stopped").touch()
-
-
-def attempts(marks: Path, mark: str) -> set[str]:
-    return {path.stem for path in marks.glob(f"*.{mark}")}
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        time.sleep(0.05)
-
-
-def nap() -> None:
-    time.sleep(0.06)
-
-
-def die() -> None:
-    os._exit(1)
-
-
 @pytest.mark.ray
 def test_a_lost_node_does_not_change_the_result(ray: ModuleType, cluster: Any, corpus: Path, tmp_path: Path) -> None:
     marks, here, there = tmp_path / "marks", tmp_path / "here.parquet", tmp_path / "there.parquet"
@@ -284,30 +200,8 @@ def test_a_lost_node_does_not_change_the_result(ray: ModuleType, cluster: Any, c
     files = read_texts(corpus).sources
     expected = count_to_parquet(Texts([*map(from_documents, contents), *files]), here)
 
-    victim = min(cluster.worker_nodes, key=lambda node: str(node.node_id))
-    seen: dict[str, set[str]] = {}
-
-    def on_victim() -> set[str]:
-        begun = {path.stem for path in marks.glob("*.begun") if path.read_text() == victim.node_id}
-        return begun - attempts(marks, "ended")
-
-    def kill() -> None:
-        wait_for(lambda: bool(attempts(marks, "ended")) and bool(on_victim()))
-        # Ray kills its daemon, which the workers outlive by seconds; a machine that is gone takes all at once.
-        daemon = psutil.Process(victim.all_processes["raylet"][0].process.pid)
-        for process in [daemon, *daemon.children(recursive=True)]:
-            process.kill()
-        seen["killed"] = on_victim()
-        seen["ended"] = attempts(marks, "ended")
-        cluster.remove_node(victim, allow_graceful=False)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
+    with losing_a_node(cluster, marks) as seen:
         header = count_on_ray(Texts([*watched, *files]), there, address=cluster.address)
-    finally:
-        killer.join()
-        cluster.add_node(**NODE)  # the other tests want two as well
     begun, ended = attempts(marks, "begun"), attempts(marks, "ended")
     units = {attempt.partition(".")[0] for attempt in begun}
     # The node died in the middle of the run and of a unit, and that unit was begun again.
@@ -326,7 +220,7 @@ def test_a_lost_node_does_not_change_the_result(ray: ModuleType, cluster: Any, c
 def test_a_unit_that_always_takes_its_worker_down_ends_the_run(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "_RETRIES", 1)
+    monkeypatch.setattr(cluster_module, "RETRIES", 1)
     marks = tmp_path / "marks"
     marks.mkdir()
     texts = Texts.from_documents(Watched("deadly", ("text",), marks, die))

@@ -16,7 +16,9 @@ from bytetok.tokenizer.tokenizer import Tokenizer
 from bytetok.training.bpe import train_bpe
 from bytetok.training.corpus import Texts
 from bytetok.training.counts import PretokenCounts
-from bytetok.training.encode_files import decode_files, encode_corpus, index_path, read_ids
+from bytetok.training.encode_files import encode_corpus
+from bytetok.training.ids_read import decode_files, read_ids
+from bytetok.training.ids_write import index_path
 
 DOCS = ["the cat", "", "the\nthe größer\n", "\0" * 7, "a" * 3000]
 SUFFIXES = [".parquet", ".npy", ".txt"]
