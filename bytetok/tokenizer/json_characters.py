@@ -115,6 +115,8 @@ def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken
         if strings.setdefault(token := bytes_of(string), string) != string:
             raise NotOursError(f"tokens {shown(string)} and {shown(strings[token])} are the same text")
         tokens[token_id] = token
+    if MARK not in entries:
+        raise NotOursError(f"model.vocab lacks {MARK!r}, so a space becomes bytes")
     lacking = set("".join(string for string in entries if string not in added)) - entries.keys()
     if lacking:
         character = min(lacking)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bytetok.errors import CorpusError, FormatError
-from bytetok.tokenizer import json_format, references, tekken_format, tiktoken_format
+from bytetok.tokenizer import json_format, references, sentencepiece_format, tekken_format, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
+from bytetok.tokenizer.foreign_json import JsonTokenizer
+from bytetok.tokenizer.foreign_model import SentencePieceTokenizer
 from bytetok.tokenizer.json_added import NotOursError, read_added
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
@@ -41,7 +44,7 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
 
 def _name_of(path: Path) -> str:
     """What to call the tokenizer of a file: the file's name, or its folder's if all such files are called alike."""
-    stem = path.name.split(".tiktoken")[0] if ".tiktoken" in path.name else path.stem
+    stem = re.split(r"\.(?:tiktoken|model|spm|json)\b", path.name)[0]
     return path.resolve().parent.name if stem in ("tokenizer", "tekken") else stem
 
 
@@ -51,7 +54,14 @@ def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
         return load_ranks(path, name=name)
     if path.suffix == ".json":
         return _load_json(path, name=name)
-    raise FormatError(f"{path}: unknown kind of tokenizer file; expected tokenizer.json or .tiktoken")
+    data = sentencepiece_format.read_bytes(path)
+    if sentencepiece_format.is_ranks(data):
+        return load_ranks(path, name=name)
+    if data[:1] == b"\n" or path.suffix in (".model", ".spm") or ".model." in path.name:
+        return _load_model(path, data, name=name)
+    raise FormatError(
+        f"{path}: unknown kind of tokenizer file; expected tokenizer.json, tekken.json, .tiktoken, or .model"
+    )
 
 
 def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
@@ -119,7 +129,7 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     try:
         found = json_format.read(path, content, own=own if isinstance(own, list) else ())
     except NotOursError as err:
-        return ForeignTokenizer(path, name=name, reason=str(err))
+        return JsonTokenizer(path, path.read_text(encoding="utf-8"), name=name, reason=str(err))
     pattern = found.pattern
     if found.post_processor is not None:
         provenance["post_processor"] = found.post_processor
@@ -127,6 +137,15 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     if isinstance(described, dict) and NAMED.get(str(described.get("name"))) == pattern.stages:
         pattern = SplitPattern(pattern.stages, described["name"])
     return Tokenizer(found.vocab, pattern, normalizer=found.normalizer, name=name, provenance=provenance)
+
+
+def _load_model(path: Path, data: bytes, *, name: str) -> Tokenizer | ForeignTokenizer:
+    model = sentencepiece_format.parse(path, data)
+    try:
+        vocab = sentencepiece_format.to_vocab(model)
+    except NotOursError as err:
+        return SentencePieceTokenizer(path, data, name=name, reason=str(err))
+    return Tokenizer(vocab, SplitPattern.of("none"), name=name, provenance={"source": path.name})
 
 
 def _provenance(path: Path) -> dict[str, Any]:
