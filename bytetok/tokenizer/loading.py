@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bytetok.errors import CorpusError, FormatError
-from bytetok.tokenizer import json_format, references, sentencepiece_format, tekken_format, tiktoken_format
+from bytetok.tokenizer import hub, json_format, references, sentencepiece_format, tekken_format, tiktoken_format
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.foreign_json import JsonTokenizer
 from bytetok.tokenizer.foreign_model import SentencePieceTokenizer
@@ -29,13 +29,17 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
     if path.is_dir():
         file = next((path / name for name in _FOLDER_FILES if (path / name).is_file()), None)
         if file is None:
-            raise FormatError(f"{path}: the folder has none of {', '.join(_FOLDER_FILES)}; is it a tokenizer?")
+            raise FormatError(
+                f"{path}: the folder has no {', '.join(_FOLDER_FILES[:-1])} or {_FOLDER_FILES[-1]}; is it a tokenizer?"
+            )
         return load_file(file, name=path.resolve().name)
     if path.is_file():
         return load_file(path, name=_name_of(path))
     name = os.fspath(path_or_name)
     if references.is_reference(name):
         return _load_reference(name)
+    if hub.is_hub_id(name):
+        return load_file(hub.find(name, _FOLDER_FILES), name=name)
     raise CorpusError(
         f"{name!r}: no such file or folder, and not the name of a reference tokenizer "
         f"({', '.join(references.reference_names())})"

