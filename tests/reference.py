@@ -290,8 +290,8 @@ def naive_added(text: str, added: Sequence[Mapping[str, Any]], *, special_as_tex
     """Cuts text at added tokens, as Hugging Face's added vocabulary does: ids, and stretches of text between them.
 
     ``added`` are entries of tokenizer.json. At each place the longest text counts. A match that a flag refuses, or a
-    special token that is to be text, is passed over whole, and so is a match that begins in white space that another
-    token has taken (``tokenizers`` finds that one again: tests/parity/test_saved_files.py).
+    special token that is to be text, is passed over whole. White space that a token has taken is searched again, and
+    what is found in it counts; text after such a match that was taken already is there twice.
     """
     parts: list[int | str] = []
     done = at = 0
@@ -306,7 +306,7 @@ def naive_added(text: str, added: Sequence[Mapping[str, Any]], *, special_as_tex
             continue
         start, at = at, at + len(entry["content"])
         end = at
-        if start < done or (entry.get("special") and special_as_text):
+        if entry.get("special") and special_as_text:
             continue
         touched = regex.search(r"\w\Z", text[:start]) or regex.match(r"\w", text[end:])
         if entry.get("single_word") and touched:

@@ -168,9 +168,9 @@ def characters(draw: st.DrawFn, max_merges: int = 20) -> Characters:
 # added tokens ---------------------------------------------------------------------------------------------------------
 
 FLAGS = ("special", "single_word", "lstrip", "rstrip")
-# None is one character that stands for a byte in tokenizer.json: that would be an ordinary token, too.
+# None is one character that stands for a byte in tokenizer.json, or made of such: `tokenizers` decodes that as bytes.
 TEXTS = (
-    "<a>", "<a", "a>", ">>", "ab", "abab", "ba", " ab", "b ", "  ", "éé", "\u0301", "__", "漢", "<s>", "<s><s>", "s><",
+    "<a>", "<a", "a>", ">>", "ab", "abab", "ba", " ab", "b ", "  ", "é漢", "\u0301", "__", "漢", "<s>", "<s><s>", "s><",
     "\n",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from cases import HANDWRITTEN
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from peers import of_json, tiktoken_patterns
 from small import CORPUS, trained
@@ -111,21 +111,22 @@ def test_pre_tokenizers(name: str, tmp_path: Path) -> None:
 
 
 # `tokenizers` runs Oniguruma with Ruby's syntax, in which some of this means something else than in Perl or Python.
+CL100K = tiktoken_patterns()["cl100k"]
 REGEXES = [
     r"[^\r\n\p{N}]++", r"(?>\p{L}+)x?", r"\s*+\S", r"\A\w", r"\w\Z", r"\w\z", r"\h+", r"\H+", r"\d+", r"\bthe\b",
     r"\Bt", r"(?i)strasse|straße", r"(?i:[k-s])", r"\R", r"\X", r"\N+", r"[^\S\n]+", r"[a-z&&[^aeiou]]+",
     r"[\w&&\p{L}]+", r"\p{Han}+", r"\p{Greek}+", r"\p{Cyrillic}+", r"\p{Alpha}+", r"\p{^L}+", r"\P{L}+",
     r"\p{Lu}\p{Ll}*", r"[\p{L}\p{M}]+", r"\p{Punct}+", r"\p{Space}+", r"\p{P}+", r"\p{S}+", r"\p{Z}+", r"\p{Cc}+",
     r"\p{C}+", r"\p{Emoji}+", r"a{2,}", r"(.)\1", r"(?<x>.)\k<x>", r"(?<=a)b", r"(?<!a)b", r"(?<=a|bc)d",
-    r"a(?=b)|a(?!b)", r"[a-]+", r"[\b]", r"\u00e9|\u6f22", r"\t|\n|\v|\f|\a|\e", r"\/|\-|\'", r"(?x: a b # c\n)",
+    r"a(?=b)|a(?!b)", r"[a-]+", r"[\b]", r"\u00e9|\u6f22", r"\t|\n|\v|\f|\a|\e", r"\/|\-|\'",
     r"(?#note)ab", r"\G\w", r"[一-龥]+", r"[^a-zA-Z0-9\s]+", r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+", r".+",
     r"\O+", r"[^a]+", r"\p{L}+(?:['’]\p{L}+)?", r"\s+(?!\S)|\s", r"[\s\S]{3}", r"\p{Nl}+|\p{No}+", r"\Kab",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
-]  # fmt: skip
-UNLIKE = [
     r"\p{N}{1,3}+", r"\p{N}{2}+", r"^[a-z]+", r"[a-z]+$", r"(?m:a.b)", r"(?m)t.e", r"\w+", r"\W+",
     r"[[:alpha:]]+", r"[[:digit:]]+", r"[[:space:]]+", r"[[:punct:]]+", r"[[:upper:]][[:lower:]]*",
     r"(?i:ss|k|s)",
+    # what tiktoken publishes for cl100k: possessive there, repeated here
+    CL100K,
 ]  # fmt: skip
 REGEX_TEXT = [
     "The 12345 cats' Straße, STRASSE\nthe end.\r\nab abcd aab bcd\n", "a\nb a b t\ne\u2028x\u0085y\x0b\x0c",
@@ -151,24 +152,6 @@ def check_regex(folder: Path, regex: str) -> None:
 
 @pytest.mark.parametrize("regex", REGEXES)
 def test_regexes_mean_what_they_mean_to_tokenizers(regex: str, tmp_path: Path) -> None:
-    check_regex(tmp_path, regex)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "o200k", "gpt2",
-        # has \p{N}{1,3}+, which is possessive to tiktoken and repeated to `tokenizers`
-        pytest.param("cl100k", marks=pytest.mark.xfail(reason="read as tiktoken does", strict=True)),
-    ],
-)  # fmt: skip
-def test_regexes_of_tiktoken_mean_what_they_mean_to_tokenizers(name: str, tmp_path: Path) -> None:
-    check_regex(tmp_path, tiktoken_patterns()[name])
-
-
-@pytest.mark.xfail(reason="read as Perl does, where tokenizers reads it as Ruby does", strict=True)
-@pytest.mark.parametrize("regex", UNLIKE)
-def test_regexes_of_ruby(regex: str, tmp_path: Path) -> None:
     check_regex(tmp_path, regex)
 
 
@@ -221,16 +204,10 @@ def with_added(added: Iterable[AddedText], normalized: Iterable[str] = (), **par
     return content
 
 
-def assume_text_once(added: list[AddedText]) -> None:
-    """`tokenizers` finds a token again in white space that another has taken, and encodes that text twice."""
-    assume(not any("rstrip" in token.flags for token in added) or not any(token.text[0].isspace() for token in added))
-
-
 @given(added=added_tokens(), text=added_texts())
 def test_added_tokens_with_any_flags(
     added: list[AddedText], text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assume_text_once(added)
     check(tmp_path_factory.mktemp("added"), with_added(added), [text, f"<pad>{text}", f"{text} <|endoftext|>"])
 
 
@@ -243,7 +220,6 @@ def test_added_tokens_with_any_flags(
 def test_added_tokens_that_are_normalized(
     added: list[AddedText], normalized: set[str], text: str, form: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assume_text_once(added)
     content = with_added(added, normalized, normalizer=form and step(form))
     check(tmp_path_factory.mktemp("added"), content, [text])
 
@@ -353,5 +329,6 @@ def test_missing_byte_tokens(tmp_path: Path) -> None:
 
 def test_pieces_that_no_merge_makes_are_not_found(tmp_path: Path) -> None:
     content = sentencepiece(*STYLES["Llama 2"])
-    content["model"]["vocab"] |= {"▁thecourt": 5000, "漢字漢": 5001, "zzz": 5002}
+    for piece in ("▁thecourt", "漢字漢", "zzz"):
+        content["model"]["vocab"][piece] = len(content["model"]["vocab"])
     check(tmp_path, content, ["thecourt", "漢字漢字", "zzzz", *CORPUS])

@@ -119,8 +119,6 @@ def test_characters_merge_as_in_sentencepiece(data: st.DataObject) -> None:
 @settings(max_examples=5 * settings().max_examples)
 @given(added=added_tokens(), text=added_texts())
 def test_added_tokens_are_found_as_in_tokenizers(added: list[AddedText], text: str) -> None:
-    # `tokenizers` finds a token again in white space that another has taken, and encodes that text twice.
-    assume(not any("rstrip" in entry.flags for entry in added) or not any(entry.text[0].isspace() for entry in added))
     letters = {to_characters(bytes([byte])): byte for byte in range(256)}
     entries = [entry.entry(256 + place) for place, entry in enumerate(added)]
     peer = of_json(byte_level(letters | {entry["content"]: entry["id"] for entry in entries}, [], entries))
