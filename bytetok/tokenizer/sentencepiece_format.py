@@ -192,9 +192,16 @@ def refuse(model: Model) -> None:
             raise NotOursError(f"piece {place}, {shown(piece.text)}, is unused")
         if piece.type in (UNKNOWN, CONTROL) and len(piece.text) == 1:
             raise NotOursError(f"piece {place}, {piece.text!r}, is a control symbol of one character")
+        if piece.type in (UNKNOWN, CONTROL) and _may_be_made(piece.text, ordinary):
+            raise NotOursError(f"piece {place}, {shown(piece.text)}, is a control symbol that text could become")
         if (piece.type != NORMAL and _MARK in piece.text) or " " in piece.text:
             raise NotOursError(f"piece {place}, {shown(piece.text)}, holds a space")
         if piece.type == NORMAL and not lacking.isdisjoint(piece.text):
             raise NotOursError(f"piece {place}, {shown(piece.text)}, has a character that is no piece")
     if _MARK not in ordinary:
         raise NotOursError(f"{_MARK!r} is no piece")
+
+
+def _may_be_made(text: str, pieces: set[str]) -> bool:
+    """Whether two pieces join to a text; sentencepiece would not join them to a control symbol, our engine would."""
+    return any(text[:at] in pieces and text[at:] in pieces for at in range(1, len(text)))
