@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 __all__ = [
@@ -10,9 +10,12 @@ __all__ = [
     "Encoder",
     "Sorted",
     "Splitter",
+    "StoredEncoder",
     "merges_of_ranks",
     "train_bpe",
 ]
+
+_Added = tuple[str, int, bool, bool, bool, bool, bool]
 
 NAMED_PATTERNS: list[tuple[str, list[str]]]
 UNICODE_VERSION: str
@@ -72,13 +75,43 @@ class Encoder:
         splitter: Splitter,
         tokens: Sequence[bytes],
         ordinary: Sequence[bool],
-        merges: Sequence[tuple[int, int, int]],
-        added: Sequence[tuple[str, int, bool, bool, bool, bool]],
-        whole_first: bool,
-        ranked: bool,
+        *,
+        merges: Sequence[tuple[int, int, int]] | None = None,
+        ranks: Sequence[int] | None = None,
+        added: Sequence[_Added] = ...,
+        whole_first: bool = False,
+        normalizer: str | None = None,
+        characters: tuple[Sequence[int], str, bool] | None = None,
     ) -> Encoder: ...
-    def encode(self, text: str | bytes, special: str) -> bytes: ...
-    def encode_batch(self, texts: Sequence[str | bytes], special: str, threads: int) -> list[bytes]: ...
+    def __len__(self) -> int: ...
+    @property
+    def is_linear(self) -> bool: ...
+    def encode(self, text: str | bytes, special: str) -> list[int]: ...
+    def encode_to_bytes(self, text: str | bytes, special: str) -> bytes: ...
+    def count(self, text: str | bytes, special: str) -> int: ...
+    def encode_stable(self, text: str, special: str, is_rest: bool) -> tuple[bytes, int, int]: ...
+    def encode_batch(self, texts: Sequence[str | bytes], special: str, threads: int) -> list[list[int]]: ...
+    def encode_ragged(self, texts: Sequence[str | bytes], special: str, threads: int) -> tuple[bytes, bytes]: ...
+    def token(self, token_id: int) -> bytes: ...
+    def tokens(self) -> tuple[bytes, ...]: ...
+    def decode(self, ids: Iterable[int]) -> bytes: ...
+    def decode_text(self, ids: Iterable[int], strip_space: bool) -> str: ...
+    def to_file(self, meta: bytes) -> bytes: ...
+
+@final
+class StoredEncoder:
+    def __new__(cls, path: str | os.PathLike[str]) -> StoredEncoder: ...
+    @property
+    def meta(self) -> bytes: ...
+    def encoder(
+        self,
+        splitter: Splitter,
+        *,
+        added: Sequence[_Added] = ...,
+        normalizer: str | None = None,
+        prefix: str | None = None,
+        prefix_always: bool = True,
+    ) -> Encoder: ...
 
 def merges_of_ranks(tokens: Sequence[bytes]) -> list[tuple[int, int, int]]: ...
 def train_bpe(

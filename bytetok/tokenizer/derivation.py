@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from bytetok import _core
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.vocab import Vocab
@@ -36,10 +34,8 @@ def pretoken_encoder(vocab: Vocab, *, whole_first: bool) -> _core.Encoder:
         SplitPattern.of("none").core,
         list(vocab.tokens),
         vocab.ordinary(),
-        vocab.merge_triples,
-        [],
-        whole_first,
-        vocab.ranked,
+        merges=None if vocab.ranked else vocab.merge_triples,
+        whole_first=whole_first,
     )
 
 
@@ -66,8 +62,8 @@ def derivations(vocab: Vocab) -> dict[int, Derivation]:
     encoded = pretoken_encoder(vocab, whole_first=False).encode_batch(
         [vocab.tokens[token_id] for token_id in spelled], "text", 1
     )
-    for token_id, data in zip(spelled, encoded, strict=True):
-        ids = tuple(np.frombuffer(data, dtype=np.uint32).tolist())
+    for token_id, parts_of in zip(spelled, encoded, strict=True):
+        ids = tuple(parts_of)
         if ids != (token_id,):
             found[token_id] = Derivation(ids, made=False)
         else:

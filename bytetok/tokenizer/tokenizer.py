@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bytetok import _core
 from bytetok.errors import EncodingError, UnknownTokenError
-from bytetok.tokenizer import json_format
 from bytetok.tokenizer.patterns import LLAMA_CPP_PRE, SplitPattern
+from bytetok.tokenizer.streaming import Decoder, Encoder, counted_until, spans_of
 from bytetok.tokenizer.vocab import Vocab
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bytetok.tokenizer.foreign import ForeignTokenizer
 
 Normalizer = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -66,26 +65,33 @@ class Tokenizer:
     @cached_property
     def _encoder(self) -> _core.Encoder:
         vocab = self.vocab
-        if vocab.characters is not None or self.normalizer is not None:
-            raise NotImplementedError("the engine does not run character schemes and normalizers yet")
-        added = [
-            (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip)
-            for token in vocab.added_tokens.values()
-        ]
+        scheme = vocab.characters
+        by_rank = vocab.ranked or (scheme is not None and scheme.scores is not None)
         return _core.Encoder(
             self.pattern.core,
             list(vocab.tokens),
             vocab.ordinary(),
-            vocab.merge_triples,
-            added,
-            vocab.whole_first,
-            vocab.ranked,
+            merges=None if by_rank else vocab.merge_triples,
+            ranks=_ranks_of(scheme.scores) if scheme is not None and scheme.scores is not None else None,
+            added=_added_of(vocab),
+            whole_first=vocab.whole_first,
+            normalizer=self.normalizer,
+            characters=(list(scheme.byte_ids), scheme.prefix, scheme.prefix_always) if scheme is not None else None,
         )
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, added tokens included."""
-        return len(self.vocab)
+        return len(self._encoder)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether encoding takes time in proportion to the text, whatever it is.
+
+        It does for every split pattern with a name and every vocabulary whose merges come after those that make their
+        parts, which is checked for each token. Otherwise a regex engine or a queue is at work.
+        """
+        return self._encoder.is_linear
 
     @overload
     def encode(self, text: str | bytes, *, special: Special = ..., out: Literal["list"] = ...) -> list[int]: ...
@@ -98,53 +104,121 @@ class Tokenizer:
 
         Nothing is added at either end. Raises SpecialTokenError if the text holds the text of a special token and
         ``special`` is ``"raise"``; EncodingError for a ``str`` with lone surrogates; FormatError for a byte that an
-        incomplete vocabulary lacks.
+        incomplete vocabulary lacks; InvalidPatternError if a regex without a scanner backtracks without end.
         """
-        ids = np.frombuffer(self._encoder.encode(text, special), dtype=np.uint32)
-        return ids if out == "numpy" else ids.tolist()
+        if out == "list":
+            return self._encoder.encode(text, special)
+        if out != "numpy":
+            raise ValueError(f"out={out!r} is not one of 'list', 'numpy'")
+        import numpy as np
 
+        return np.frombuffer(self._encoder.encode_to_bytes(text, special), dtype=np.uint32)
+
+    @overload
     def encode_batch(
-        self, docs: Iterable[str | bytes], *, threads: int | None = None, special: Special = "raise"
-    ) -> list[list[int]]:
-        """Encode many texts on ``threads`` threads (all cores by default), each as :meth:`encode` would."""
+        self,
+        docs: Iterable[str | bytes],
+        *,
+        threads: int | None = ...,
+        special: Special = ...,
+        out: Literal["list"] = ...,
+    ) -> list[list[int]]: ...
+    @overload
+    def encode_batch(
+        self, docs: Iterable[str | bytes], *, threads: int | None = ..., special: Special = ..., out: Literal["numpy"]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]: ...
+    def encode_batch(
+        self,
+        docs: Iterable[str | bytes],
+        *,
+        threads: int | None = None,
+        special: Special = "raise",
+        out: Literal["list", "numpy"] = "list",
+    ) -> list[list[int]] | tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Encode many texts on ``threads`` threads (all cores by default), each as :meth:`encode` would.
+
+        As lists, or with ``out="numpy"`` as a ragged pair: all ids in one uint32 array ``(n,)``, and int64 offsets
+        ``(len(docs) + 1,)``, so that the ids of document ``i`` are ``ids[offsets[i]:offsets[i + 1]]``.
+        """
         if isinstance(docs, (str, bytes)):
             raise EncodingError(f"expected an iterable of texts, got one {type(docs).__name__}; pass [text]")
         if threads is None:
             threads = os.cpu_count() or 1
         if threads < 1:
             raise EncodingError(f"threads is {threads}; at least one is needed")
-        encoded = self._encoder.encode_batch(list(docs), special, threads)
-        return [np.frombuffer(ids, dtype=np.uint32).tolist() for ids in encoded]
+        if out == "list":
+            return self._encoder.encode_batch(list(docs), special, threads)
+        if out != "numpy":
+            raise ValueError(f"out={out!r} is not one of 'list', 'numpy'")
+        import numpy as np
+
+        ids, offsets = self._encoder.encode_ragged(list(docs), special, threads)
+        return np.frombuffer(ids, dtype=np.uint32), np.frombuffer(offsets, dtype=np.int64)
 
     def count(self, text: str | bytes, *, special: Special = "raise") -> int:
         """The number of tokens of a text."""
-        return len(self._encoder.encode(text, special)) // 4
+        return self._encoder.count(text, special)
+
+    def count_until(self, text: str, limit: int, *, special: Special = "raise") -> int | None:
+        """The number of tokens of a text, or None if it is more than ``limit``.
+
+        Stops reading soon after the limit is passed, so that a question about a context window costs what fits into it.
+        """
+        return counted_until(self, text, limit, special=special)
+
+    def encode_beginning(
+        self, text: str, *, is_rest: bool = False, special: Special = "raise"
+    ) -> tuple[list[int], int, int]:
+        """The ids of a text that may go on, how many of them stay whatever follows, and the UTF-8 bytes of these.
+
+        With ``is_rest``, the text is what follows such a stable beginning. :meth:`encoder` does the bookkeeping.
+        """
+        ids, stable, size = self._encoder.encode_stable(text, special, is_rest)
+        return memoryview(ids).cast("I").tolist(), stable, size
+
+    def encoder(self, *, special: Special = "raise") -> Encoder:
+        """An encoder of text that is still being written; see :class:`bytetok.tokenizer.streaming.Encoder`."""
+        return Encoder(self, special=special)
+
+    def decoder(self) -> Decoder:
+        """A decoder of ids that come one by one; see :class:`bytetok.tokenizer.streaming.Decoder`."""
+        return Decoder(self)
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of a token; raises UnknownTokenError for an id outside the vocabulary."""
-        return self.vocab[token_id]
+        if not 0 <= token_id < len(self._encoder):
+            raise UnknownTokenError(f"token id {token_id} is outside 0 to {len(self._encoder) - 1}")
+        return self._encoder.token(token_id)
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+    def decode_bytes(self, ids: Iterable[int], *, is_rest: bool = False) -> bytes:
         """The bytes that ids stand for, special tokens as their text.
 
-        Raises UnknownTokenError with the place of a bad id.
+        The space that a SentencePiece-style vocabulary puts before a text is taken off, unless the ids go on where
+        others ended (``is_rest``). Raises UnknownTokenError with the place of an id that no token has.
         """
-        tokens, size = self.vocab.tokens, len(self.vocab)
-        parts = []
-        for position, token_id in enumerate(ids):
-            if not 0 <= token_id < size:
-                raise UnknownTokenError(f"id {token_id} at position {position} is outside 0 to {size - 1}")
-            parts.append(tokens[token_id])
-        return b"".join(parts)
+        data = self._encoder.decode(ids)
+        return data.removeprefix(b" ") if self._has_prefix and not is_rest else data
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that ids stand for; bytes that are not UTF-8 become U+FFFD. :meth:`decode_bytes` loses nothing."""
-        return self.decode_bytes(ids).decode(errors="replace")
+        return self._encoder.decode_text(ids, self._has_prefix)
 
-    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """The byte offsets ``(start, end)`` of each token in ``decode_bytes(ids)``."""
-        ends = np.cumsum([0, *(len(self.token_bytes(token_id)) for token_id in ids)]).tolist()
-        return list(pairwise(ends))
+    @property
+    def _has_prefix(self) -> bool:
+        return self._prefix not in (None, "none")
+
+    @cached_property
+    def _prefix(self) -> str | None:
+        return self.vocab.characters.prefix if self.vocab.characters is not None else None
+
+    def spans(
+        self, ids: Sequence[int], *, unit: Literal["bytes", "characters"] = "bytes"
+    ) -> list[tuple[int, int]]:
+        """The offsets ``(start, end)`` of each token in ``decode_bytes(ids)``, or in characters of ``decode(ids)``.
+
+        A token that is only part of a character spans, in characters, the whole of it.
+        """
+        return spans_of([self.token_bytes(token_id) for token_id in ids], self.decode_bytes(ids), unit)
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write tokenizer.json, tokenizer_config.json and bytetok.json (provenance) into a folder.
@@ -152,6 +226,8 @@ class Tokenizer:
         ``tokenizers`` and transformers 4 and 5 load the folder and encode as this tokenizer does. Raises
         LossyConversionError for a vocabulary that tokenizer.json cannot express.
         """
+        from bytetok.tokenizer import json_format
+
         json_format.write(Path(directory), self.vocab, self.pattern, self.description())
 
     def description(self) -> dict[str, Any]:
@@ -202,6 +278,19 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.vocab, self.pattern, self.normalizer, self.name, dict(self.provenance))
+
+
+def _added_of(vocab: Vocab) -> list[tuple[str, int, bool, bool, bool, bool, bool]]:
+    return [
+        (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip, token.normalized)
+        for token in vocab.added_tokens.values()
+    ]
+
+
+def _ranks_of(scores: Sequence[float]) -> list[int]:
+    """Merges go by score, the highest first; equal scores have equal ranks."""
+    order = {score: rank for rank, score in enumerate(sorted(set(scores), reverse=True))}
+    return [order[score] for score in scores]
 
 
 def _rebuild(

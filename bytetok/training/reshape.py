@@ -142,10 +142,11 @@ def _uses(vocab: Vocab, counts: PretokenCounts) -> tuple[list[int], int]:
     while batch := list(islice(items, _BATCH)):
         spelled = [item for item in batch if not item[0].translate(None, alphabet)]
         unspelled += sum(count for _, count in batch) - sum(count for _, count in spelled)
-        encoded = encoder.encode_batch([pretoken for pretoken, _ in spelled], "text", 1)
-        ids = np.frombuffer(b"".join(encoded), dtype=np.uint32)
+        data, offsets = encoder.encode_ragged([pretoken for pretoken, _ in spelled], "text", 1)
+        ids = np.frombuffer(data, dtype=np.uint32)
         weights = np.array([count for _, count in spelled], dtype=np.uint64)
-        weights = np.repeat(weights, [len(data) // 4 for data in encoded])
+        starts = np.frombuffer(offsets, dtype=np.int64)
+        weights = np.repeat(weights, starts[1:] - starts[:-1])
         # Counts go up to 2^64: halves of them add up without passing it.
         np.add.at(low, ids, weights & np.uint64(0xFFFFFFFF))
         np.add.at(high, ids, weights >> np.uint64(32))

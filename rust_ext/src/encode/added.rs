@@ -19,6 +19,8 @@ pub struct Added {
     pub lstrip: bool,
     /// Takes the white space after it.
     pub rstrip: bool,
+    /// Looked for in what the others left, after normalization.
+    pub normalized: bool,
 }
 
 /// What to do with the text of a special token in the input.
@@ -38,10 +40,11 @@ pub(super) enum Part {
     Token(u32),
 }
 
-/// All added tokens of a vocabulary.
+/// Added tokens that are looked for together.
 pub struct AddedTokens {
     tokens: Vec<Added>,
     finder: Option<AhoCorasick>,
+    longest: usize,
 }
 
 impl AddedTokens {
@@ -57,7 +60,23 @@ impl AddedTokens {
             let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
             Some(built.map_err(|error| Error::Invalid(format!("added tokens: {error}")))?)
         };
-        Ok(AddedTokens { tokens, finder })
+        let longest = tokens.iter().map(|token| token.text.len()).max().unwrap_or(0);
+        Ok(AddedTokens { tokens, finder, longest })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &[Added] {
+        &self.tokens
+    }
+
+    /// How many bytes the longest has.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Calls `visit` for each stretch of text and each added token in it, in order.
@@ -73,7 +92,7 @@ impl AddedTokens {
             let (mut start, mut end) = (found.start(), found.end());
             let before = || text.get(..start).unwrap_or_default();
             let after = || text.get(end..).unwrap_or_default();
-            if token.special && special == Special::Text || start < done {
+            if token.special && special == Special::Text {
                 continue;
             }
             if token.single_word && (ends_with_word(before()) || starts_with_word(after())) {
@@ -83,12 +102,15 @@ impl AddedTokens {
                 return Err(Error::SpecialInText { token: token.text.clone(), offset: start as u64 });
             }
             if token.lstrip {
-                start = white_space_at_end(before()).max(done);
+                start = white_space_at_end(before());
             }
             if token.rstrip {
                 let rest = text.get(end..).unwrap_or_default();
                 end += white_space_at_start(rest);
             }
+            // White space may be taken twice, by the token before it and the one after it, and text that a token found
+            // inside taken white space leaves over is text again: so `tokenizers` does, where only what is left counts.
+            start = start.max(done);
             if done < start {
                 visit(Part::Text(done, start))?;
             }

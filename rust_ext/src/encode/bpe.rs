@@ -1,219 +1,126 @@
-//! Byte-pair encoding of one pretoken.
+//! Byte-pair encoding of one pretoken, exactly and in linear time.
+//!
+//! Take the longest token that the text starts with; then the longest that may follow it, and so on. Where none may
+//! follow, take the last one back and try the next shorter. What leads to a border between two characters is always the
+//! same (the encoding of what is before it), so a border that failed once need not be tried again: every border is
+//! entered at most once, and costs no more than the longest token of the vocabulary has beginnings.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use super::lexicon::View;
+use super::trie::{NONE, Trie};
 
-use rustc_hash::FxHashMap;
+/// Where encoding stopped: the offset of a character that no token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unknown(pub usize);
 
-use crate::{Error, Result};
-
-/// Pretokens of up to this many bytes are merged by looking for the best pair over and over, longer ones with a heap.
-const SHORT: usize = 32;
-/// Marks a place that holds no token any more.
-const GONE: u32 = u32::MAX;
-
-/// A vocabulary and its merges.
-pub struct Bpe {
-    byte_ids: [Option<u32>; 256],
-    /// `(left, right)` to rank and token.
-    merges: FxHashMap<u64, (u32, u32)>,
-    /// Pretokens that are one token.
-    whole: FxHashMap<Vec<u8>, u32>,
-    lengths: Vec<u32>,
+/// Borders that lead nowhere, one bit each.
+#[derive(Default)]
+struct Dead {
+    first: u64,
+    more: Vec<u64>,
 }
 
-#[inline(always)]
-fn key(left: u32, right: u32) -> u64 {
-    u64::from(left) << 32 | u64::from(right)
+impl Dead {
+    #[inline(always)]
+    fn has(&self, at: usize) -> bool {
+        if at < 64 {
+            return self.first >> at & 1 == 1;
+        }
+        self.more.get(at / 64 - 1).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    #[cold]
+    fn add(&mut self, at: usize) {
+        if at < 64 {
+            self.first |= 1 << at;
+            return;
+        }
+        if self.more.len() < at / 64 {
+            self.more.resize((at / 64).max(2 * self.more.len()), 0);
+        }
+        if let Some(word) = self.more.get_mut(at / 64 - 1) {
+            *word |= 1 << (at % 64);
+        }
+    }
 }
 
-impl Bpe {
-    /// A vocabulary of `tokens` by id, of which `ordinary` take part in BPE, and merges `(left, right, token)` by rank.
+impl View<'_> {
+    /// Appends the ids of `pretoken`.
     ///
-    /// With `whole_first`, a pretoken that is a token as a whole is that token, whatever the merges say (`ignore_merges`
-    /// in tokenizer.json; what tiktoken does). With `ranked`, the rank of a merge is the id of the token it makes.
-    pub fn new(
-        tokens: &[Vec<u8>],
-        ordinary: &[bool],
-        merges: &[[u32; 3]],
-        whole_first: bool,
-        ranked: bool,
-    ) -> Result<Self> {
-        let is_ordinary = |id: usize| ordinary.get(id).copied().unwrap_or(false);
-        let mut byte_ids = [None; 256];
-        for (id, token) in tokens.iter().enumerate().filter(|(id, _)| is_ordinary(*id)) {
-            if let [byte] = token.as_slice()
-                && let Some(slot) = byte_ids.get_mut(usize::from(*byte))
-            {
-                *slot = Some(id as u32);
-            }
-        }
-        let mut map = FxHashMap::with_capacity_and_hasher(merges.len(), Default::default());
-        for (rank, &[left, right, token]) in merges.iter().enumerate() {
-            let get = |id: u32| tokens.get(id as usize).map(Vec::as_slice);
-            let (Some(a), Some(b), Some(c)) = (get(left), get(right), get(token)) else {
-                return Err(Error::Invalid(format!(
-                    "merge {rank} joins ids {left} and {right} to {token}, but ids go up to {}",
-                    tokens.len().saturating_sub(1)
-                )));
-            };
-            if a.len() + b.len() != c.len() || !c.starts_with(a) || !c.ends_with(b) {
-                return Err(Error::Invalid(format!(
-                    "merge {rank} joins {:?} and {:?} to {:?}, which is not the two together",
-                    String::from_utf8_lossy(a),
-                    String::from_utf8_lossy(b),
-                    String::from_utf8_lossy(c)
-                )));
-            }
-            let rank = if ranked { token } else { rank as u32 };
-            map.entry(key(left, right)).or_insert((rank, token));
-        }
-        let lengths = tokens.iter().map(|token| token.len() as u32).collect();
-        let mut bpe = Bpe { byte_ids, merges: map, whole: FxHashMap::default(), lengths };
-        // Tokens that the merges make of their own bytes need no merging at all.
-        let mut ids = Vec::new();
-        for (id, token) in tokens.iter().enumerate().filter(|(id, token)| is_ordinary(*id) && !token.is_empty()) {
-            ids.clear();
-            if whole_first || (bpe.merge(token, &mut ids).is_ok() && ids == [id as u32]) {
-                bpe.whole.entry(token.clone()).or_insert(id as u32);
-            }
-        }
-        Ok(bpe)
-    }
-
-    /// All pairs of tokens that join to a token, in the order of that token's id: the merges that a rank file means.
-    pub fn merges_of_ranks(tokens: &[Vec<u8>]) -> Vec<[u32; 3]> {
-        let ids: FxHashMap<&[u8], u32> = tokens
-            .iter()
-            .enumerate()
-            .filter(|(_, token)| !token.is_empty())
-            .map(|(id, token)| (token.as_slice(), id as u32))
-            .collect();
-        let mut merges = Vec::new();
-        for (id, token) in tokens.iter().enumerate() {
-            for middle in 1..token.len() {
-                let (left, right) = token.split_at(middle);
-                if let (Some(&left), Some(&right)) = (ids.get(left), ids.get(right)) {
-                    merges.push([left, right, id as u32]);
-                }
-            }
-        }
-        merges
-    }
-
-    /// Appends the ids of `pretoken`; an error is the offset of a byte that no token stands for.
-    #[inline]
-    pub fn encode(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> std::result::Result<(), usize> {
-        if let Some(&id) = self.whole.get(pretoken) {
+    /// On an error the ids of what is before the unknown character are there: no token reaches across it.
+    pub fn encode(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> Result<(), Unknown> {
+        if !self.odd.is_empty()
+            && let Some(id) = self.odd_whole(pretoken)
+        {
             ids.push(id);
             return Ok(());
         }
-        self.merge(pretoken, ids)
-    }
-
-    /// How long each token is in bytes.
-    pub fn lengths(&self) -> &[u32] {
-        &self.lengths
-    }
-
-    fn merge(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> std::result::Result<(), usize> {
         let first = ids.len();
-        for (offset, &byte) in pretoken.iter().enumerate() {
-            match self.byte_ids.get(usize::from(byte)).copied().flatten() {
-                Some(id) => ids.push(id),
-                None => {
-                    ids.truncate(first);
-                    return Err(offset);
-                }
+        let mut dead = Dead::default();
+        let mut at = 0;
+        let mut next = Trie::longest(self.nodes, pretoken);
+        let mut last = NONE;
+        while at < pretoken.len() {
+            if next == NONE && Trie::longest(self.nodes, pretoken.get(at..).unwrap_or_default()) == NONE {
+                return Err(Unknown(at));
             }
-        }
-        if pretoken.len() <= SHORT {
-            self.merge_short(ids, first)
-        } else {
-            self.merge_long(ids, first)
+            loop {
+                if next == NONE {
+                    // Nothing may follow here: this border is no border of the encoding.
+                    dead.add(at);
+                    let Some(taken) = (if ids.len() > first { ids.pop() } else { None }) else {
+                        return Err(Unknown(at)); // cannot be: the encoding exists
+                    };
+                    at -= self.length(taken);
+                    last = if ids.len() > first { ids.last().copied().unwrap_or(NONE) } else { NONE };
+                    next = self.shorter.get(taken as usize).copied().unwrap_or(NONE);
+                    continue;
+                }
+                let end = at + self.length(next);
+                if !dead.has(end) && (last == NONE || self.pairs.meet(self.derivations, last, next)) {
+                    ids.push(next);
+                    last = next;
+                    at = end;
+                    break;
+                }
+                next = self.shorter.get(next as usize).copied().unwrap_or(NONE);
+            }
+            next = Trie::longest(self.nodes, pretoken.get(at..).unwrap_or_default());
         }
         Ok(())
     }
+}
 
-    #[inline(always)]
-    fn pair(&self, left: u32, right: u32) -> Option<(u32, u32)> {
-        self.merges.get(&key(left, right)).copied()
-    }
-
-    /// Merges the pair of the lowest rank, the leftmost first, until none is left.
-    fn merge_short(&self, ids: &mut Vec<u32>, first: usize) {
-        const NONE: (u32, u32) = (u32::MAX, 0);
-        let mut ranks = [NONE; SHORT];
-        let pair_at = |ids: &[u32], at: usize| match (ids.get(at), ids.get(at + 1)) {
-            (Some(&left), Some(&right)) => self.pair(left, right).unwrap_or(NONE),
-            _ => NONE,
-        };
-        let mut length = ids.len() - first;
-        for (offset, rank) in ranks.iter_mut().enumerate().take(length) {
-            *rank = pair_at(ids, first + offset);
-        }
-        loop {
-            let live = ranks.get(..length.saturating_sub(1)).unwrap_or_default();
-            let Some((at, &(rank, token))) = live.iter().enumerate().min_by_key(|(_, (rank, _))| *rank) else { return };
-            if rank == NONE.0 {
-                return;
+impl View<'_> {
+    /// Appends the bytes of `ids`; an error is the place of an id that no token has.
+    pub fn decode(&self, ids: &[u32], out: &mut Vec<u8>) -> Result<(), usize> {
+        /// Copying this many bytes at once is quicker than finding out how many are needed.
+        const WIDE: usize = 16;
+        let mut at = out.len();
+        for (place, &id) in ids.iter().enumerate() {
+            let (Some(&start), Some(&end)) = (self.starts.get(id as usize), self.starts.get(id as usize + 1)) else {
+                out.truncate(at);
+                return Err(place);
+            };
+            let (start, end) = (start as usize, end as usize);
+            let length = end.saturating_sub(start);
+            if length == 0 {
+                out.truncate(at);
+                return Err(place);
             }
-            if let Some(slot) = ids.get_mut(first + at) {
-                *slot = token;
+            if out.len() < at + length + WIDE {
+                out.resize((at + length + WIDE) * 2, 0);
             }
-            ids.remove(first + at + 1);
-            ranks.copy_within(at + 1..length, at);
-            length -= 1;
-            for offset in [at.wrapping_sub(1), at] {
-                if let Some(rank) = ranks.get_mut(offset) {
-                    *rank = pair_at(ids, first + offset);
+            match (self.bytes.get(start..start + WIDE), out.get_mut(at..at + WIDE)) {
+                (Some(from), Some(to)) if length <= WIDE => to.copy_from_slice(from),
+                _ => {
+                    if let (Some(from), Some(to)) = (self.bytes.get(start..end), out.get_mut(at..at + length)) {
+                        to.copy_from_slice(from);
+                    }
                 }
             }
+            at += length;
         }
-    }
-
-    /// The same with a heap of candidates over a linked list, for long pretokens.
-    fn merge_long(&self, ids: &mut Vec<u32>, first: usize) {
-        let mut tokens = ids.split_off(first);
-        let count = tokens.len();
-        let mut next: Vec<usize> = (1..=count).collect();
-        let mut previous: Vec<usize> = (0..count).map(|at| at.wrapping_sub(1)).collect();
-        let get = |list: &[u32], at: usize| list.get(at).copied().unwrap_or(GONE);
-        let mut heap = BinaryHeap::new();
-        for (at, pair) in tokens.windows(2).enumerate() {
-            if let [left, right] = *pair
-                && let Some((rank, _)) = self.pair(left, right)
-            {
-                heap.push(Reverse((rank, at, left, right)));
-            }
-        }
-        while let Some(Reverse((_, at, left, right))) = heap.pop() {
-            let Some(&after) = next.get(at) else { continue };
-            if get(&tokens, at) != left || get(&tokens, after) != right {
-                continue;
-            }
-            let Some((_, token)) = self.pair(left, right) else { continue };
-            let beyond = next.get(after).copied().unwrap_or(count);
-            for (list, place, value) in [(&mut next, at, beyond), (&mut previous, beyond, at)] {
-                if let Some(slot) = list.get_mut(place) {
-                    *slot = value;
-                }
-            }
-            for (place, value) in [(at, token), (after, GONE)] {
-                if let Some(slot) = tokens.get_mut(place) {
-                    *slot = value;
-                }
-            }
-            let before = previous.get(at).copied().unwrap_or(usize::MAX);
-            for (start, left, right) in [(before, get(&tokens, before), token), (at, token, get(&tokens, beyond))] {
-                if left != GONE
-                    && right != GONE
-                    && let Some((rank, _)) = self.pair(left, right)
-                {
-                    heap.push(Reverse((rank, start, left, right)));
-                }
-            }
-        }
-        ids.extend(tokens.into_iter().filter(|&token| token != GONE));
+        out.truncate(at);
+        Ok(())
     }
 }

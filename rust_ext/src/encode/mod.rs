@@ -1,74 +1,421 @@
 //! Turns text into token ids, exactly as the vocabulary's merges say.
+//!
+//! Added tokens are found first ([`added`]); what is between them is normalized ([`normal`]) and cut into pretokens, by
+//! the split pattern or, for characters, where no token reaches across ([`cuts`]); most pretokens are known ([`memo`]),
+//! and the others are merged ([`bpe`]) as the vocabulary's derivations say ([`lexicon`]).
 
 mod added;
 mod bpe;
+mod cuts;
+mod file;
+mod flat;
+mod lexicon;
+mod memo;
+mod normal;
+mod pairs;
+mod prefix;
+mod textbook;
+mod trie;
+
+use std::sync::Mutex;
 
 pub use added::{Added, AddedTokens, Special};
-pub use bpe::Bpe;
+pub use bpe::Unknown;
+pub use file::Stored;
+pub use lexicon::{Atoms, Lexicon, Order, merges_of_ranks};
+pub use normal::Form;
+pub use prefix::Stable;
 
-use rustc_hash::FxHashMap;
+use added::Part;
+use cuts::Cuts;
+use lexicon::View;
+use memo::{Key, Memo, PACKED};
 
 use crate::split::Splitter;
 use crate::{Error, Result};
 
-/// Pretokens longer than this are not worth remembering: they rarely come again.
-const MEMORABLE: usize = 64;
-/// The memory of pretokens starts over when it holds this many.
-const MEMORY: usize = 1 << 16;
+/// Text to be encoded; a `str` need not be checked for UTF-8 again.
+#[derive(Clone, Copy)]
+pub enum Text<'a> {
+    Valid(&'a str),
+    Bytes(&'a [u8]),
+}
 
-/// Split pattern, merges and added tokens together: text in, ids out.
+impl<'a> Text<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Text::Valid(text) => text.as_bytes(),
+            Text::Bytes(bytes) => bytes,
+        }
+    }
+
+    fn part(self, start: usize, end: usize) -> Self {
+        match self {
+            Text::Valid(text) => match text.get(start..end) {
+                Some(part) => Text::Valid(part),
+                None => Text::Bytes(text.as_bytes().get(start..end).unwrap_or_default()),
+            },
+            Text::Bytes(bytes) => Text::Bytes(bytes.get(start..end).unwrap_or_default()),
+        }
+    }
+}
+
+/// Where a character scheme puts a space before the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    None,
+    /// Before the text.
+    First,
+    /// Before each stretch of text between added tokens.
+    Each,
+}
+
+/// What a vocabulary of characters needs beside its tokens.
+pub struct Characters {
+    /// The token of each byte, for characters that no token stands for.
+    pub byte_ids: [u32; 256],
+    pub prefix: Prefix,
+    /// Put the space even where there is one already.
+    pub prefix_always: bool,
+    cuts: Cuts,
+}
+
+impl Characters {
+    /// For the tokens of `lexicon`.
+    pub fn new(lexicon: &Lexicon, byte_ids: [u32; 256], prefix: Prefix, prefix_always: bool) -> Self {
+        Characters { byte_ids, prefix, prefix_always, cuts: Cuts::new(&lexicon.view()) }
+    }
+}
+
+/// How many pretokens are looked up at a time.
+const BATCH: usize = 256;
+/// How many threads keep their memory between calls.
+const KEPT: usize = 16;
+
+/// What one thread needs while it encodes, kept for the next call.
+struct Work {
+    memo: Memo,
+    keys: [(Key, u64); BATCH],
+    /// Ids of one pretoken.
+    few: Vec<u32>,
+    /// Text with its spaces put right.
+    spaced: Vec<u8>,
+}
+
+impl Work {
+    fn new() -> Box<Self> {
+        let keys = [(Key::default(), 0); BATCH];
+        Box::new(Work { memo: Memo::new(), keys, few: Vec::new(), spaced: Vec::new() })
+    }
+}
+
+/// Split pattern, vocabulary and added tokens together: text in, ids out. Can be shared between threads.
 pub struct Encoder {
     splitter: Splitter,
-    bpe: Bpe,
-    added: AddedTokens,
+    lexicon: Lexicon,
+    /// Added tokens that are looked for in the text as it is, and those looked for after normalization.
+    added: [AddedTokens; 2],
+    form: Option<Form>,
+    characters: Option<Characters>,
+    /// Never waited for, so that no fork and no thread can block on it.
+    kept: [Mutex<Option<Box<Work>>>; KEPT],
 }
 
 impl Encoder {
     /// Puts the parts together.
-    pub fn new(splitter: Splitter, bpe: Bpe, added: AddedTokens) -> Self {
-        Encoder { splitter, bpe, added }
+    pub fn new(
+        splitter: Splitter,
+        lexicon: Lexicon,
+        added: Vec<Added>,
+        form: Option<Form>,
+        characters: Option<Characters>,
+    ) -> Result<Self> {
+        let (mut second, first): (Vec<_>, Vec<_>) = added.into_iter().partition(|token| token.normalized);
+        if let Some(form) = form {
+            for token in &mut second {
+                token.text = form.apply(&token.text).unwrap_or(std::mem::take(&mut token.text));
+            }
+        }
+        Ok(Encoder {
+            splitter,
+            lexicon,
+            added: [AddedTokens::new(first)?, AddedTokens::new(second)?],
+            form,
+            characters,
+            kept: std::array::from_fn(|_| Mutex::new(None)),
+        })
     }
 
-    /// The merges.
-    pub fn bpe(&self) -> &Bpe {
-        &self.bpe
+    /// The vocabulary.
+    pub fn lexicon(&self) -> &Lexicon {
+        &self.lexicon
+    }
+
+    /// Whether encoding takes linear time on every text.
+    pub fn is_linear(&self) -> bool {
+        self.splitter.is_linear()
     }
 
     /// Appends the ids of `text` to `ids`; bytes that are not UTF-8 split as U+FFFD would, and are encoded as they are.
-    pub fn encode(&self, text: &[u8], special: Special, ids: &mut Vec<u32>) -> Result<()> {
-        let mut known: FxHashMap<&[u8], (usize, usize)> = FxHashMap::default();
-        self.added.each_part(text, special, |part| match part {
-            added::Part::Token(id) => {
-                ids.push(id);
-                Ok(())
+    pub fn encode(&self, text: Text<'_>, special: Special, ids: &mut Vec<u32>) -> Result<()> {
+        self.with_work(|work| Job { encoder: self, view: self.lexicon.view(), work }.text(text, special, false, ids))
+    }
+
+    /// Appends the ids of many texts, and to `ends` how many ids there are after each.
+    pub fn encode_many(
+        &self,
+        texts: &[Text<'_>],
+        special: Special,
+        ids: &mut Vec<u32>,
+        ends: &mut Vec<usize>,
+    ) -> Result<()> {
+        self.with_work(|work| {
+            let mut job = Job { encoder: self, view: self.lexicon.view(), work };
+            for text in texts {
+                job.text(*text, special, false, ids)?;
+                ends.push(ids.len());
             }
-            added::Part::Text(start, end) => {
-                let part = text.get(start..end).unwrap_or_default();
-                self.splitter.each_of_bytes(part, |from, to| {
-                    let pretoken = part.get(from..to).unwrap_or_default();
-                    if let Some(&(first, last)) = known.get(pretoken) {
-                        ids.extend_from_within(first..last);
-                        return Ok(());
+            Ok(())
+        })
+    }
+
+    fn byte_ids(&self) -> Option<&[u32; 256]> {
+        self.characters.as_ref().map(|characters| &characters.byte_ids)
+    }
+
+    fn with_work<T>(&self, job: impl FnOnce(&mut Work) -> T) -> T {
+        let taken = self.kept.iter().find_map(|place| place.try_lock().ok()?.take());
+        let mut work = taken.unwrap_or_else(Work::new);
+        let result = job(&mut work);
+        for place in &self.kept {
+            if let Ok(mut place) = place.try_lock()
+                && place.is_none()
+            {
+                *place = Some(work);
+                break;
+            }
+        }
+        result
+    }
+}
+
+/// One call at work.
+struct Job<'a> {
+    encoder: &'a Encoder,
+    view: View<'a>,
+    work: &'a mut Work,
+}
+
+impl Job<'_> {
+    /// Appends the ids of a text, or of the rest of one whose beginning was encoded before.
+    fn text(&mut self, text: Text<'_>, special: Special, is_rest: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let [raw, _] = &self.encoder.added;
+        let mut first = !is_rest;
+        let whole = text.bytes().len();
+        if raw.is_empty() {
+            return if whole > 0 { self.stretch(text, 0, special, first, ids) } else { Ok(()) };
+        }
+        raw.each_part(text.bytes(), special, |part| {
+            let was_first = std::mem::take(&mut first);
+            match part {
+                Part::Token(id) => {
+                    if was_first && self.encoder.characters.as_ref().is_some_and(|c| c.prefix == Prefix::First) {
+                        self.lone_prefix(ids);
                     }
-                    let first = ids.len();
-                    self.bpe.encode(pretoken, ids).map_err(|offset| {
-                        Error::Invalid(format!(
-                            "byte 0x{:02X} at offset {} is not in the vocabulary, which has no token for it",
-                            pretoken.get(offset).copied().unwrap_or(0),
-                            start + from + offset,
-                        ))
-                    })?;
-                    if pretoken.len() <= MEMORABLE {
-                        if known.len() >= MEMORY {
-                            known.clear();
-                        }
-                        known.insert(pretoken, (first, ids.len()));
-                    }
+                    ids.push(id);
                     Ok(())
-                })
+                }
+                Part::Text(start, end) => self.stretch(text.part(start, end), start, special, was_first, ids),
             }
         })
     }
+
+    /// SentencePiece puts its space before the text even if that starts with a token that takes no space in.
+    fn lone_prefix(&mut self, ids: &mut Vec<u32>) {
+        if self.encoder.characters.as_ref().is_some_and(|c| c.prefix_always) {
+            self.pretoken(b" ", ids).unwrap_or_default();
+        }
+    }
+
+    /// A stretch of text without added tokens of the first kind, `offset` bytes into the text.
+    fn stretch(&mut self, text: Text<'_>, offset: usize, special: Special, first: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let normal = match (self.encoder.form, text) {
+            (Some(form), Text::Valid(text)) => form.apply(text),
+            (Some(form), Text::Bytes(bytes)) => std::str::from_utf8(bytes).ok().and_then(|text| form.apply(text)),
+            (None, _) => None,
+        };
+        let text = normal.as_deref().map_or(text, Text::Valid);
+        let [_, second] = &self.encoder.added;
+        if second.is_empty() {
+            return self.plain(text, offset, first, ids);
+        }
+        let mut first = first;
+        second.each_part(text.bytes(), special, |part| {
+            let was_first = std::mem::take(&mut first);
+            match part {
+                Part::Token(id) => {
+                    ids.push(id);
+                    Ok(())
+                }
+                Part::Text(start, end) => self.plain(text.part(start, end), offset + start, was_first, ids),
+            }
+        })
+    }
+
+    /// Text without any added tokens.
+    fn plain(&mut self, text: Text<'_>, offset: usize, first: bool, ids: &mut Vec<u32>) -> Result<()> {
+        let encoder = self.encoder;
+        if let Some(characters) = &encoder.characters {
+            return self.spaced(characters, text.bytes(), offset, first, ids);
+        }
+        let bytes = text.bytes();
+        let valid = match text {
+            Text::Valid(text) => Ok(text),
+            Text::Bytes(bytes) => std::str::from_utf8(bytes),
+        };
+        match valid {
+            Ok(text) => encoder.splitter.each_batch(text, |base, ends| self.batch(bytes, base, ends, offset, ids)),
+            Err(_) => encoder.splitter.each_of_bytes(bytes, |start, end| {
+                let pretoken = bytes.get(start..end).unwrap_or_default();
+                self.pretoken(pretoken, ids).map_err(|unknown| missing(bytes, start + unknown.0, offset))
+            }),
+        }
+    }
+
+    /// Text of a character scheme: with its spaces put right, and cut where no token reaches across.
+    fn spaced(
+        &mut self,
+        characters: &Characters,
+        text: &[u8],
+        offset: usize,
+        first: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        if u32::try_from(text.len()).is_err() {
+            let size = text.len() as u64;
+            return Err(Error::TooLarge { what: "bytes of a text", size, limit: u64::from(u32::MAX) });
+        }
+        let wants_prefix = match characters.prefix {
+            Prefix::None => false,
+            Prefix::First => first,
+            Prefix::Each => first || offset > 0,
+        } && (characters.prefix_always || !normal::starts_with_space(text));
+        if !wants_prefix && !normal::has_mark(text) {
+            return characters.cuts.each_batch(text, |base, ends| self.batch(text, base, ends, offset, ids));
+        }
+        let mut spaced = std::mem::take(&mut self.work.spaced);
+        spaced.clear();
+        spaced.extend(wants_prefix.then_some(b' '));
+        normal::with_spaces(text, &mut spaced);
+        let result = characters.cuts.each_batch(&spaced, |base, ends| self.batch(&spaced, base, ends, offset, ids));
+        self.work.spaced = spaced;
+        result
+    }
+
+    /// Appends the ids of the pretokens of `text` that start at `base` and end at `ends` after it.
+    fn batch(&mut self, text: &[u8], base: usize, ends: &[u32], offset: usize, ids: &mut Vec<u32>) -> Result<()> {
+        let mut start = base;
+        for ends in ends.chunks(BATCH) {
+            // All keys first, so that the lines they are in are under way when the first one is needed.
+            let mut from = start;
+            for (&end, slot) in ends.iter().zip(&mut self.work.keys) {
+                let to = base + end as usize;
+                let key = Key::pack(text, from, to);
+                let hash = key.hash();
+                self.work.memo.prefetch(hash);
+                *slot = (key, hash);
+                from = to;
+            }
+            let mut at = ids.len();
+            // Four ids are written for every pretoken, of which the next overwrites those that are none.
+            ids.resize(at + 4 * ends.len(), 0);
+            let mut left = 4 * ends.len();
+            for (place, &end) in ends.iter().enumerate() {
+                let to = base + end as usize;
+                left -= 4;
+                let (key, hash) = self.work.keys.get(place).copied().unwrap_or_default();
+                let (four, count) = if to - start <= PACKED { self.work.memo.get(key, hash) } else { ([0; 4], 0) };
+                if count > 0 {
+                    if let Some(room) = ids.get_mut(at..at + 4) {
+                        room.copy_from_slice(&four);
+                    }
+                    at += count;
+                } else {
+                    let mut few = std::mem::take(&mut self.work.few);
+                    few.clear();
+                    let result = self.unknown(text, start, to, key, hash, &mut few);
+                    if ids.len() < at + few.len() + left {
+                        ids.resize(at + few.len() + left, 0);
+                    }
+                    if let Some(room) = ids.get_mut(at..at + few.len()) {
+                        room.copy_from_slice(&few);
+                    }
+                    at += few.len();
+                    self.work.few = few;
+                    if let Err(unknown) = result {
+                        ids.truncate(at);
+                        return Err(missing(text, start + unknown.0, offset));
+                    }
+                }
+                start = to;
+            }
+            ids.truncate(at);
+        }
+        Ok(())
+    }
+
+    /// A pretoken that is not in the table.
+    #[inline(never)]
+    fn unknown(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        key: Key,
+        hash: u64,
+        ids: &mut Vec<u32>,
+    ) -> std::result::Result<(), Unknown> {
+        let pretoken = text.get(start..end).unwrap_or_default();
+        if pretoken.len() <= PACKED {
+            self.pretoken(pretoken, ids)?;
+            self.work.memo.put(key, hash, ids);
+            self.work.memo.miss(&self.view);
+            return Ok(());
+        }
+        let (view, encoder) = (self.view, self.encoder);
+        self.work.memo.long(pretoken, ids, |ids| encode_with(&view, encoder.byte_ids(), pretoken, ids))
+    }
+
+    /// Appends the ids of one pretoken.
+    fn pretoken(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> std::result::Result<(), Unknown> {
+        encode_with(&self.view, self.encoder.byte_ids(), pretoken, ids)
+    }
+}
+
+/// Appends the ids of one pretoken; with `byte_ids`, an unknown character becomes its bytes.
+fn encode_with(
+    view: &View<'_>,
+    byte_ids: Option<&[u32; 256]>,
+    pretoken: &[u8],
+    ids: &mut Vec<u32>,
+) -> std::result::Result<(), Unknown> {
+    let mut done = 0;
+    while let Err(Unknown(at)) = view.encode(pretoken.get(done..).unwrap_or_default(), ids) {
+        let Some(byte_ids) = byte_ids else { return Err(Unknown(done + at)) };
+        let rest = pretoken.get(done + at..).unwrap_or_default();
+        let length = 1 + rest.iter().skip(1).take_while(|byte| *byte & 0xC0 == 0x80).count().min(3);
+        ids.extend(rest.iter().take(length).filter_map(|byte| byte_ids.get(usize::from(*byte))));
+        done += at + length;
+    }
+    Ok(())
+}
+
+fn missing(text: &[u8], at: usize, offset: usize) -> Error {
+    Error::Invalid(format!(
+        "byte 0x{:02X} at offset {} is not in the vocabulary, which has no token for it",
+        text.get(at).copied().unwrap_or(0),
+        offset + at,
+    ))
 }
 
 #[cfg(test)]

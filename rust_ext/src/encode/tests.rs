@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// The textbook: merge the leftmost pair of the lowest rank until none is left.
-fn naive(merges: &[[u32; 3]], pretoken: &[u8]) -> Vec<u32> {
-    let mut ids: Vec<u32> = pretoken.iter().map(|&byte| u32::from(byte)).collect();
+fn naive(merges: &[[u32; 3]], atoms: Vec<u32>) -> Vec<u32> {
+    let mut ids = atoms;
     loop {
         let best = (0..ids.len().saturating_sub(1))
             .filter_map(|at| merges.iter().position(|m| m[0] == ids[at] && m[1] == ids[at + 1]).map(|rank| (rank, at)))
@@ -15,9 +15,18 @@ fn naive(merges: &[[u32; 3]], pretoken: &[u8]) -> Vec<u32> {
     }
 }
 
+fn bytes_of(text: &str) -> Vec<u32> {
+    text.bytes().map(u32::from).collect()
+}
+
+fn alphabet() -> Vec<Vec<u8>> {
+    (0..=255u8).map(|byte| vec![byte]).collect()
+}
+
+/// A vocabulary over a, b and c, and merges in the order they were picked; each makes its parts before itself.
 fn vocabulary() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<[u32; 3]>)> {
-    prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..40).prop_map(|picks| {
-        let mut tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
+    prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..60).prop_map(|picks| {
+        let mut tokens = alphabet();
         let mut merges = Vec::new();
         let mut usable: Vec<u32> = b"abc".iter().map(|&byte| u32::from(byte)).collect();
         for (left, right) in picks {
@@ -37,32 +46,195 @@ fn vocabulary() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<[u32; 3]>)> {
     })
 }
 
+fn lexicon(tokens: &[Vec<u8>], order: &Order<'_>, whole_first: bool) -> Lexicon {
+    let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    Lexicon::new(&slices, &vec![true; tokens.len()], order, Atoms::Bytes, whole_first).unwrap()
+}
+
+fn encoder(tokens: &[Vec<u8>], merges: &[[u32; 3]], stages: &[&str], added: Vec<Added>) -> Encoder {
+    let lexicon = lexicon(tokens, &Order::Merges(merges), false);
+    Encoder::new(Splitter::new(stages).unwrap(), lexicon, added, None, None).unwrap()
+}
+
+fn ids_of(lexicon: &Lexicon, text: &str) -> Vec<u32> {
+    let mut ids = Vec::new();
+    lexicon.view().encode(text.as_bytes(), &mut ids).unwrap();
+    ids
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn ids_are_those_of_the_textbook((tokens, merges) in vocabulary(), text in "[abc]{1,120}") {
-        let bpe = Bpe::new(&tokens, &vec![true; tokens.len()], &merges, false, false).unwrap();
-        let mut ids = Vec::new();
-        bpe.encode(text.as_bytes(), &mut ids).unwrap();
-        prop_assert_eq!(ids, naive(&merges, text.as_bytes()));
+        let lexicon = lexicon(&tokens, &Order::Merges(&merges), false);
+        prop_assert_eq!(ids_of(&lexicon, &text), naive(&merges, bytes_of(&text)));
+    }
+
+    #[test]
+    fn merges_before_those_of_their_parts_are_no_exception(
+        (tokens, merges) in vocabulary(), keys in prop::collection::vec(any::<u32>(), 60), text in "[abc]{1,60}",
+    ) {
+        let mut order: Vec<usize> = (0..merges.len()).collect();
+        order.sort_by_key(|&at| keys[at]);
+        let merges: Vec<[u32; 3]> = order.into_iter().map(|at| merges[at]).collect();
+        let lexicon = lexicon(&tokens, &Order::Merges(&merges), false);
+        prop_assert_eq!(ids_of(&lexicon, &text), naive(&merges, bytes_of(&text)));
+    }
+
+    #[test]
+    fn ranks_merge_whatever_joins((tokens, _) in vocabulary(), keys in prop::collection::vec(0..50u32, 400), text in "[abc]{1,60}") {
+        // Ranks in any order, some of them equal; equal ranks merge from the left.
+        let ranks: Vec<u32> = (0..tokens.len()).map(|id| keys[id]).collect();
+        let mut all = Vec::new();
+        for (id, token) in tokens.iter().enumerate() {
+            for middle in 1..token.len() {
+                let find = |part: &[u8]| tokens.iter().position(|token| token == part);
+                if let (Some(left), Some(right)) = (find(&token[..middle]), find(&token[middle..])) {
+                    all.push((ranks[id], [left as u32, right as u32, id as u32]));
+                }
+            }
+        }
+        let mut expected = bytes_of(&text);
+        loop {
+            let best = (0..expected.len().saturating_sub(1)).filter_map(|at| {
+                let found = all.iter().find(|(_, m)| m[0] == expected[at] && m[1] == expected[at + 1])?;
+                Some((found.0, at, found.1[2]))
+            }).min();
+            let Some((_, at, token)) = best else { break };
+            expected[at] = token;
+            expected.remove(at + 1);
+        }
+        let lexicon = lexicon(&tokens, &Order::Ranks(&ranks), false);
+        prop_assert_eq!(ids_of(&lexicon, &text), expected);
+    }
+
+    #[test]
+    fn batches_and_memory_change_nothing((tokens, merges) in vocabulary(), text in "[abc \n']{0,900}") {
+        let encoder = encoder(&tokens, &merges, Splitter::named("gpt2").unwrap(), Vec::new());
+        let mut expected = Vec::new();
+        encoder.splitter.each(&text, |start, end| {
+            expected.extend(naive(&merges, bytes_of(&text[start..end])));
+            Ok(())
+        }).unwrap();
+        for _ in 0..2 {
+            for text in [Text::Valid(&text), Text::Bytes(text.as_bytes())] {
+                let mut ids = Vec::new();
+                encoder.encode(text, Special::Raise, &mut ids).unwrap();
+                prop_assert_eq!(&ids, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stable_stays(
+        (tokens, merges) in vocabulary(), pattern in 0..9usize,
+        text in "([abAB é漢1\n\r\t'/!.\u{301}]|'s|'re|  |\r\n){0,60}", more in "[abAB é漢1\n\r\t'/!.\u{301}]{0,12}",
+    ) {
+        let name = ["gpt2", "cl100k", "o200k", "llama3", "qwen2", "deepseek-v3", "digits", "lines", "none"][pattern];
+        let added = vec![Added { lstrip: true, ..added("!a", 97, false) }, added("b'", 98, true)];
+        let encoder = encoder(&tokens, &merges, Splitter::named(name).unwrap(), added);
+        let (mut ids, mut whole) = (Vec::new(), Vec::new());
+        let stable = encoder.encode_stable(&text, Special::Allow, false, &mut ids).unwrap();
+        encoder.encode(Text::Valid(&text), Special::Allow, &mut whole).unwrap();
+        prop_assert_eq!(&ids, &whole);
+        let longer = format!("{text}{more}");
+        let mut whole = Vec::new();
+        encoder.encode(Text::Valid(&longer), Special::Allow, &mut whole).unwrap();
+        prop_assert_eq!(&whole[..stable.ids.min(whole.len())], &ids[..stable.ids]);
+        let mut joined = ids[..stable.ids].to_vec();
+        encoder.encode_stable(&longer[stable.bytes..], Special::Allow, stable.bytes > 0, &mut joined).unwrap();
+        prop_assert_eq!(joined, whole);
+    }
+
+    #[test]
+    fn the_longest_token_is_found(words in prop::collection::btree_set("[a-d\u{e9}]{1,6}", 1..80), text in "[a-d\u{e9}]{0,20}") {
+        let words: Vec<String> = words.into_iter().collect();
+        let sorted: Vec<(&[u8], u32)> = words.iter().enumerate().map(|(id, word)| (word.as_bytes(), id as u32)).collect();
+        let trie = trie::Trie::new(&sorted).unwrap();
+        let expected = words.iter().enumerate().filter(|(_, word)| text.starts_with(word.as_str()));
+        let expected = expected.max_by_key(|(_, word)| word.len()).map_or(trie::NONE, |(id, _)| id as u32);
+        prop_assert_eq!(trie::Trie::longest(&trie.nodes, text.as_bytes()), expected);
     }
 }
 
+#[test]
+fn a_pretoken_may_be_a_token_that_merges_never_make() {
+    let mut tokens = alphabet();
+    tokens.push(b"abc".to_vec());
+    let lexicon = lexicon(&tokens, &Order::Merges(&[]), true);
+    assert_eq!(ids_of(&lexicon, "abc"), [256]);
+    assert_eq!(ids_of(&lexicon, "abcd").len(), 4);
+}
+
+#[test]
+fn long_runs_need_no_queue() {
+    let mut tokens = alphabet();
+    tokens.extend([b"aa".to_vec(), b"aaaa".to_vec()]);
+    let lexicon = lexicon(&tokens, &Order::Ranks(&(0..258).collect::<Vec<_>>()), true);
+    let ids = ids_of(&lexicon, &"a".repeat(1_000_003));
+    assert_eq!(ids.len(), 250_002);
+    assert_eq!(ids[249_999..], [257, 256, 97]);
+}
+
+#[test]
+fn a_character_no_token_stands_for_becomes_bytes() {
+    let mut tokens: Vec<Vec<u8>> = alphabet();
+    tokens.extend(["a", " ", " a", "é", "aé"].map(|token| token.as_bytes().to_vec()));
+    let mut ordinary = vec![false; 256];
+    ordinary.extend([true; 5]);
+    let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+    let order = Order::Merges(&[[257, 256, 258], [256, 259, 260]]);
+    let lexicon = Lexicon::new(&slices, &ordinary, &order, Atoms::Characters, false).unwrap();
+    let byte_ids = std::array::from_fn(|byte| byte as u32);
+    for (prefix, expected) in [
+        (Prefix::None, vec![0xE6, 0xBC, 0xA2, 260, 98, 258]),
+        (Prefix::First, vec![257, 0xE6, 0xBC, 0xA2, 260, 98, 258]),
+    ] {
+        let characters = Characters::new(&lexicon, byte_ids, prefix, true);
+        let splitter = Splitter::new(Splitter::named("none").unwrap()).unwrap();
+        let encoder = Encoder::new(splitter, lexicon.clone(), Vec::new(), None, Some(characters)).unwrap();
+        let mut ids = Vec::new();
+        encoder.encode(Text::Valid("漢aéb▁a"), Special::Raise, &mut ids).unwrap();
+        assert_eq!(ids, expected);
+    }
+}
+
+#[test]
+fn a_file_holds_all_of_it() {
+    let mut tokens = alphabet();
+    tokens.extend([b"ab".to_vec(), b"abc".to_vec()]);
+    let merges = [[97, 98, 256], [256, 99, 257]];
+    let encoder = encoder(&tokens, &merges, Splitter::named("gpt2").unwrap(), Vec::new());
+    let path = std::env::temp_dir().join(format!("bytetok-test-{}.bytetok", std::process::id()));
+    let contents = encoder.to_file(b"meta");
+    std::fs::write(&path, &contents).unwrap();
+    let stored = Stored::open(&path).unwrap();
+    assert_eq!(stored.meta().unwrap(), b"meta");
+    assert_eq!(ids_of(&stored.lexicon().unwrap(), "abcab"), [257, 256]);
+    for (at, cut) in [(40, contents.len()), (5000, contents.len()), (0, 100), (3, 0), (0, contents.len() - 1)] {
+        let mut damaged = contents[..cut].to_vec();
+        if let Some(byte) = damaged.get_mut(at) {
+            *byte ^= 1;
+        }
+        std::fs::write(&path, &damaged).unwrap();
+        assert!(Stored::open(&path).is_err());
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
 fn added(text: &str, id: u32, single_word: bool) -> Added {
-    Added { text: text.to_owned(), id, special: false, single_word, lstrip: false, rstrip: false }
+    let text = text.to_owned();
+    Added { text, id, special: false, single_word, lstrip: false, rstrip: false, normalized: false }
 }
 
 #[test]
 fn added_tokens_do_not_match_inside_words() {
-    let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-    let bpe = Bpe::new(&tokens, &[true; 256], &[], false, false).unwrap();
-    let added =
-        AddedTokens::new(vec![added("cal.", 300, true), added("2017", 301, true), added("(a)", 302, false)]).unwrap();
-    let encoder = Encoder::new(Splitter::new(Splitter::named("gpt2").unwrap()).unwrap(), bpe, added);
+    let added = vec![added("cal.", 300, true), added("2017", 301, true), added("(a)", 302, false)];
+    let encoder = encoder(&alphabet(), &[], Splitter::named("gpt2").unwrap(), added);
     let encode = |text: &str| {
         let mut ids = Vec::new();
-        encoder.encode(text.as_bytes(), Special::Raise, &mut ids).unwrap();
+        encoder.encode(Text::Valid(text), Special::Raise, &mut ids).unwrap();
         ids.into_iter().filter(|&id| id >= 300).collect::<Vec<_>>()
     };
     assert!(encode("medical. year 20171").is_empty());
@@ -71,17 +243,15 @@ fn added_tokens_do_not_match_inside_words() {
 
 #[test]
 fn special_text_raises_unless_allowed() {
-    let tokens: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte]).collect();
-    let bpe = Bpe::new(&tokens, &[true; 256], &[], false, false).unwrap();
     let end = Added { special: true, ..added("<|end|>", 256, false) };
-    let encoder = Encoder::new(Splitter::new(&["x"]).unwrap(), bpe, AddedTokens::new(vec![end]).unwrap());
+    let encoder = encoder(&alphabet(), &[], &["x"], vec![end]);
     let mut ids = Vec::new();
-    let error = encoder.encode(b"a<|end|>", Special::Raise, &mut ids).unwrap_err();
+    let error = encoder.encode(Text::Valid("a<|end|>"), Special::Raise, &mut ids).unwrap_err();
     assert!(matches!(error, Error::SpecialInText { offset: 1, .. }));
     ids.clear();
-    encoder.encode(b"a<|end|>", Special::Allow, &mut ids).unwrap();
+    encoder.encode(Text::Valid("a<|end|>"), Special::Allow, &mut ids).unwrap();
     assert_eq!(ids, [97, 256]);
     ids.clear();
-    encoder.encode(b"a<|end|>", Special::Text, &mut ids).unwrap();
+    encoder.encode(Text::Valid("a<|end|>"), Special::Text, &mut ids).unwrap();
     assert_eq!(ids.len(), 8);
 }

@@ -150,6 +150,22 @@ impl Splitter {
         }
     }
 
+    /// Calls `emit(base, ends)` for batches of pretokens in order, without gaps.
+    pub fn each_batch<F: FnMut(usize, &[u32]) -> Result<()>>(&self, text: &str, mut emit: F) -> Result<()> {
+        let mut ends = Vec::with_capacity(1024);
+        let mut base = 0;
+        self.each(text, |_, end| {
+            ends.push((end - base) as u32);
+            if ends.len() == 1024 {
+                emit(base, &ends)?;
+                base = end;
+                ends.clear();
+            }
+            Ok(())
+        })?;
+        if ends.is_empty() { Ok(()) } else { emit(base, &ends) }
+    }
+
     fn nested(
         stages: &[Stage],
         text: &str,

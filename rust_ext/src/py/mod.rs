@@ -1,4 +1,8 @@
-//! The Python binding: argument checks, the GIL, and one exception for each error. No algorithms.
+//! The Python binding: argument checks, the GIL, and one exception for each error. No algorithms. The only folder that
+//! names pyo3.
+
+mod encoder;
+mod ints;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -9,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
 use crate::count::{self, SortedCounts};
-use crate::encode::{self, Added, AddedTokens, Bpe, Special};
+use crate::encode::{self, Atoms, Lexicon, Order};
 use crate::split::{self, NAMED, UNICODE_VERSION};
 use crate::train::{self, Params, Unit, Words};
 use crate::{Error, Result};
@@ -22,6 +26,7 @@ mod raised {
     pyo3::import_exception!(bytetok.errors, InvalidPatternError);
     pyo3::import_exception!(bytetok.errors, SpecialTokenError);
     pyo3::import_exception!(bytetok.errors, TrainingError);
+    pyo3::import_exception!(bytetok.errors, UnknownTokenError);
 }
 
 impl From<Error> for PyErr {
@@ -109,7 +114,7 @@ impl Ticker {
 /// A compiled split pattern.
 #[pyclass(frozen, module = "bytetok._core")]
 #[derive(Clone)]
-struct Splitter(split::Splitter);
+pub struct Splitter(split::Splitter);
 
 #[pymethods]
 impl Splitter {
@@ -295,115 +300,13 @@ impl Counter {
     }
 }
 
-/// Exact byte-pair encoding with a split pattern and added tokens.
-#[pyclass(frozen, module = "bytetok._core")]
-struct Encoder(encode::Encoder);
-
-fn special_of(name: &str) -> PyResult<Special> {
-    match name {
-        "raise" => Ok(Special::Raise),
-        "text" => Ok(Special::Text),
-        "allow" => Ok(Special::Allow),
-        _ => Err(pyo3::exceptions::PyValueError::new_err(format!(
-            "special={name:?} is not one of \"raise\", \"text\", \"allow\""
-        ))),
-    }
-}
-
-type AddedTuple = (String, u32, bool, bool, bool, bool);
-
-#[pymethods]
-impl Encoder {
-    #[new]
-    #[allow(clippy::too_many_arguments, reason = "one for each part of a vocabulary")]
-    fn new(
-        py: Python<'_>,
-        splitter: &Splitter,
-        tokens: Vec<Vec<u8>>,
-        ordinary: Vec<bool>,
-        merges: Vec<[u32; 3]>,
-        added: Vec<AddedTuple>,
-        whole_first: bool,
-        ranked: bool,
-    ) -> PyResult<Self> {
-        let added = added
-            .into_iter()
-            .map(|(text, id, special, single_word, lstrip, rstrip)| Added {
-                text,
-                id,
-                special,
-                single_word,
-                lstrip,
-                rstrip,
-            })
-            .collect();
-        let encoder = py.detach(|| {
-            let bpe = Bpe::new(&tokens, &ordinary, &merges, whole_first, ranked)?;
-            Ok::<_, Error>(encode::Encoder::new(splitter.0.clone(), bpe, AddedTokens::new(added)?))
-        })?;
-        Ok(Encoder(encoder))
-    }
-
-    /// The ids of a text as u32 in native order.
-    fn encode<'py>(&self, text: &Bound<'py, PyAny>, special: &str) -> PyResult<Bound<'py, PyBytes>> {
-        let (py, bytes, special) = (text.py(), text_of(text)?, special_of(special)?);
-        let ids = py.detach(|| {
-            let mut ids = Vec::with_capacity(bytes.len() / 3 + 1);
-            self.0.encode(bytes, special, &mut ids).map(|()| native(&ids))
-        })?;
-        Ok(PyBytes::new(py, &ids))
-    }
-
-    /// The ids of many texts, on threads, each as u32 in native order.
-    fn encode_batch<'py>(
-        &self,
-        py: Python<'py>,
-        texts: Vec<Bound<'py, PyAny>>,
-        special: &str,
-        threads: usize,
-    ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-        let special = special_of(special)?;
-        let bytes = texts.iter().map(text_of).collect::<PyResult<Vec<_>>>()?;
-        let encoded = py.detach(|| {
-            let next = std::sync::atomic::AtomicUsize::new(0);
-            let work = || {
-                let mut done = Vec::new();
-                loop {
-                    let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(text) = bytes.get(index) else { return Ok::<_, Error>(done) };
-                    let mut ids = Vec::with_capacity(text.len() / 3 + 1);
-                    self.0.encode(text, special, &mut ids)?;
-                    done.push((index, native(&ids)));
-                }
-            };
-            let mut all = std::thread::scope(|scope| {
-                let threads = threads.clamp(1, bytes.len().max(1));
-                let handles: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-                let mut all = work()?;
-                for handle in handles {
-                    let failed = |_| Err(Error::Invalid("an encoding thread failed".to_owned()));
-                    all.extend(handle.join().unwrap_or_else(failed)?);
-                }
-                Ok::<_, Error>(all)
-            })?;
-            all.sort_unstable_by_key(|(index, _)| *index);
-            Ok::<_, Error>(all)
-        })?;
-        Ok(encoded.into_iter().map(|(_, ids)| PyBytes::new(py, &ids)).collect())
-    }
-}
-
-fn native(ids: &[u32]) -> Vec<u8> {
-    ids.iter().flat_map(|id| id.to_ne_bytes()).collect()
-}
-
 /// Where the trainer's words start from.
 #[derive(FromPyObject)]
 enum Start {
-    /// An id for each byte, or none for bytes that are left out.
-    Bytes(Vec<Option<u32>>),
     /// The merges of an existing vocabulary.
     Merges(Vec<[u32; 3]>),
+    /// An id for each byte, or none for bytes that are left out.
+    Bytes(Vec<Option<u32>>),
 }
 
 /// Tokens by id, and merges as `(left, right, token, count)`.
@@ -438,10 +341,14 @@ fn train_bpe<'py>(
                 out.extend(word.iter().filter_map(|&byte| ids.get(usize::from(byte)).copied().flatten()));
             })?,
             Start::Merges(merges) => {
-                let bpe = Bpe::new(&tokens, &ordinary, &merges, false, ranked)?;
-                Words::new(counts, bpe.lengths(), |word, out| {
+                let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+                let by_id: Vec<u32> = (0..slices.len() as u32).collect();
+                let order = if ranked { Order::Ranks(&by_id) } else { Order::Merges(&merges) };
+                let lexicon = Lexicon::new(&slices, &ordinary, &order, Atoms::Bytes, false)?;
+                let lengths: Vec<u32> = slices.iter().map(|token| token.len() as u32).collect();
+                Words::new(counts, &lengths, |word, out| {
                     // A byte that the vocabulary lacks ends the word for good.
-                    if bpe.encode(word, out).is_err() {
+                    if lexicon.view().encode(word, out).is_err() {
                         out.clear();
                     }
                 })?
@@ -458,14 +365,16 @@ fn train_bpe<'py>(
 /// All pairs of tokens that join to a token, as `(left, right, token)` in the order of that token's id.
 #[pyfunction]
 fn merges_of_ranks(py: Python<'_>, tokens: Vec<Vec<u8>>) -> Vec<(u32, u32, u32)> {
-    py.detach(|| Bpe::merges_of_ranks(&tokens)).into_iter().map(|[left, right, token]| (left, right, token)).collect()
+    py.detach(|| encode::merges_of_ranks(&tokens)).into_iter().map(|[left, right, token]| (left, right, token)).collect()
 }
 
 /// The compiled engine of bytetok.
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::{Counter, Counts, Encoder, Sorted, Splitter, merges_of_ranks, train_bpe};
+    use super::encoder::{Encoder, StoredEncoder};
+    #[pymodule_export]
+    use super::{Counter, Counts, Sorted, Splitter, merges_of_ranks, train_bpe};
 
     use super::*;
 

@@ -1,0 +1,247 @@
+//! Pretokens that were encoded before, with their ids.
+//!
+//! Nine of ten pretokens are one token, and most of the rest was seen a moment ago. Pretokens of up to 15 bytes are keys
+//! of 16 bytes in a table of cache lines, two to a line with up to four ids each, so that a hit costs one line and no
+//! branch; the lines of a whole batch are asked for before they are needed. Longer pretokens have a table of their own.
+//! Both have a fixed size: what is new takes the place of what is old, and memory does not grow with the text.
+
+use super::lexicon::View;
+use crate::prefetch;
+
+/// The longest pretoken that is a key by itself.
+pub const PACKED: usize = 15;
+/// The most ids a line holds for a pretoken.
+const INLINE: usize = 4;
+/// Longer pretokens than this hardly come again.
+const MEMORABLE: usize = 96;
+
+/// The bytes of a pretoken, and its length in the byte after.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Key {
+    low: u64,
+    high: u64,
+}
+
+/// Where a count of ids is in `Key::high` of an entry: the length takes four bits, the count the next three.
+const COUNT_AT: u32 = 60;
+const LENGTH_AT: u32 = 56;
+const PLAIN: u64 = (1 << COUNT_AT) - 1;
+
+impl Key {
+    /// The key of `text[start..end]`, at most [`PACKED`] bytes and not empty.
+    #[inline(always)]
+    pub fn pack(text: &[u8], start: usize, end: usize) -> Self {
+        let length = (end - start) & 15;
+        let wide = match text.get(start..start + 16).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()) {
+            Some(bytes) => u128::from_le_bytes(bytes),
+            None => {
+                let mut bytes = [0; 16];
+                for (to, from) in bytes.iter_mut().zip(text.get(start..end).unwrap_or_default()) {
+                    *to = *from;
+                }
+                u128::from_le_bytes(bytes)
+            }
+        };
+        let wide = wide & ((1u128 << (8 * length)) - 1);
+        Key { low: wide as u64, high: (wide >> 64) as u64 | (length as u64) << LENGTH_AT }
+    }
+
+    #[inline(always)]
+    pub fn hash(self) -> u64 {
+        let wide = u128::from(self.low ^ 0x2D35_8DCC_AA6C_78A5) * u128::from(self.high ^ 0x8BB8_4B93_962E_ACC9);
+        (wide >> 64) as u64 ^ wide as u64
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line {
+    keys: [Key; 2],
+    ids: [[u32; INLINE]; 2],
+}
+
+#[derive(Clone, Copy, Default)]
+struct Long {
+    hash: u64,
+    text: u32,
+    length: u32,
+    ids: u32,
+    count: u32,
+}
+
+/// The memory of one thread at work.
+pub struct Memo {
+    lines: Vec<Line>,
+    /// Slow lookups so far, until the memory is worth its full size.
+    misses: usize,
+    full: bool,
+    longs: Vec<Long>,
+    long_texts: Vec<u8>,
+    long_ids: Vec<u32>,
+}
+
+/// The lines a memory starts with: short texts need no more, and pay for no more.
+const SMALL: usize = 1 << 8;
+/// After so many slow lookups it gets its full size.
+const WORTH_IT: usize = 1 << 10;
+/// Places for long pretokens, and how much text they may take together.
+const LONGS: usize = 1 << 15;
+const LONG_TEXTS: usize = 1 << 20;
+
+impl Memo {
+    /// An empty memory.
+    pub fn new() -> Self {
+        Memo {
+            lines: vec![Line::default(); SMALL],
+            misses: 0,
+            full: false,
+            longs: Vec::new(),
+            long_texts: Vec::new(),
+            long_ids: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn place(&self, hash: u64) -> usize {
+        hash as usize & (self.lines.len() - 1)
+    }
+
+    /// Asks for the line of a key.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch(&self.lines, self.place(hash));
+    }
+
+    /// The ids of a key and how many there are; 0 if it is not known.
+    #[inline(always)]
+    pub fn get(&self, key: Key, hash: u64) -> ([u32; INLINE], usize) {
+        let Some(line) = self.lines.get(self.place(hash)) else { return ([0; INLINE], 0) };
+        let [first, second] = line.keys;
+        let is_first = first.low == key.low && first.high & PLAIN == key.high;
+        let is_second = second.low == key.low && second.high & PLAIN == key.high;
+        let high = if is_second { second.high } else { first.high };
+        let ids = if is_second { line.ids[1] } else { line.ids[0] };
+        (ids, if is_first | is_second { (high >> COUNT_AT) as usize } else { 0 })
+    }
+
+    /// Remembers the ids of a key, if they fit.
+    pub fn put(&mut self, key: Key, hash: u64, ids: &[u32]) {
+        if ids.is_empty() || ids.len() > INLINE {
+            return;
+        }
+        let place = self.place(hash);
+        if let Some(line) = self.lines.get_mut(place) {
+            // The one that was there first gives way to the second, and the second to the new one.
+            line.keys[0] = line.keys[1];
+            line.ids[0] = line.ids[1];
+            line.keys[1] = Key { low: key.low, high: key.high | (ids.len() as u64) << COUNT_AT };
+            for (to, from) in line.ids[1].iter_mut().zip(ids) {
+                *to = *from;
+            }
+        }
+    }
+
+    /// Counts a slow lookup; after enough of them, makes room and puts all short tokens in.
+    pub fn miss(&mut self, view: &View<'_>) {
+        self.misses += 1;
+        if self.full || self.misses < WORTH_IT {
+            return;
+        }
+        self.full = true;
+        let size = (view.len() * 5 / 4).next_power_of_two().clamp(SMALL, 1 << 19);
+        self.lines = lines(size);
+        for (id, made) in view.derivations.iter().enumerate().rev() {
+            let token = view.token(id as u32);
+            if made[2] != super::lexicon::NEVER && !token.is_empty() && token.len() <= PACKED {
+                let key = Key::pack(token, 0, token.len());
+                self.put(key, key.hash(), &[id as u32]);
+            }
+        }
+        for &id in view.odd {
+            let token = view.token(id);
+            if token.len() <= PACKED {
+                let key = Key::pack(token, 0, token.len());
+                self.put(key, key.hash(), &[id]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn long_hash(text: &[u8]) -> u64 {
+        let mut hash = text.len() as u64;
+        let (words, rest) = text.as_chunks::<8>();
+        let mut add = |word: u64| {
+            let wide = u128::from(hash ^ word) * 0x9E37_79B9_7F4A_7C15_u128;
+            hash = (wide >> 64) as u64 ^ wide as u64;
+        };
+        for word in words {
+            add(u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        add(u64::from_le_bytes(last));
+        hash
+    }
+
+    /// Appends the ids of a pretoken, with `encode` if they are not known.
+    pub fn long<E>(
+        &mut self,
+        text: &[u8],
+        ids: &mut Vec<u32>,
+        encode: impl FnOnce(&mut Vec<u32>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if text.len() > MEMORABLE {
+            return encode(ids);
+        }
+        if self.longs.is_empty() {
+            self.longs = vec![Long::default(); LONGS];
+        }
+        let hash = Self::long_hash(text);
+        let place = (hash >> 20) as usize & (LONGS - 1);
+        let known = self.longs.get(place).copied().unwrap_or_default();
+        if known.hash == hash && known.count > 0 {
+            let start = known.text as usize;
+            if self.long_texts.get(start..start + known.length as usize) == Some(text) {
+                let start = known.ids as usize;
+                ids.extend_from_slice(self.long_ids.get(start..start + known.count as usize).unwrap_or_default());
+                return Ok(());
+            }
+        }
+        let first = ids.len();
+        encode(ids)?;
+        if self.long_texts.len() + text.len() > LONG_TEXTS {
+            self.longs.fill(Long::default());
+            self.long_texts.clear();
+            self.long_ids.clear();
+        }
+        let made = ids.get(first..).unwrap_or_default();
+        if let Some(slot) = self.longs.get_mut(place) {
+            *slot = Long {
+                hash,
+                text: self.long_texts.len() as u32,
+                length: text.len() as u32,
+                ids: self.long_ids.len() as u32,
+                count: made.len() as u32,
+            };
+            self.long_texts.extend_from_slice(text);
+            self.long_ids.extend_from_slice(made);
+        }
+        Ok(())
+    }
+}
+
+/// So many empty lines, on large pages if the system has them: they are visited at random.
+fn lines(count: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::with_capacity(count);
+    #[cfg(target_os = "linux")]
+    // SAFETY: advice about memory that this vector owns; it changes no contents, and failure does no harm.
+    unsafe {
+        libc::madvise(lines.as_mut_ptr().cast(), count * size_of::<Line>(), libc::MADV_HUGEPAGE);
+    }
+    lines.resize(count, Line::default());
+    lines
+}
+
+const _: () = assert!(size_of::<Line>() == 64);
