@@ -28,13 +28,13 @@ pub trait Scanner {
 
 impl Cursor<'_> {
     #[inline(always)]
-    fn byte(self, at: usize) -> u8 {
+    pub(super) fn byte(self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }
 
     /// The class and the length in bytes of the character at `at`; `(0, 0)` at the end of the text.
     #[inline(always)]
-    fn at(self, at: usize) -> (Class, usize) {
+    pub(super) fn at(self, at: usize) -> (Class, usize) {
         match self.bytes.get(at) {
             None => (0, 0),
             Some(&byte) if byte < 0x80 => (self.tables.ascii(byte), 1),
@@ -135,7 +135,7 @@ impl Cursor<'_> {
 
     /// The end of `'(?:s|t|re|ve|m|ll|d)` at `at`, with or without case, or `None`.
     #[inline(always)]
-    fn contraction<const ANY_CASE: bool>(self, at: usize) -> Option<usize> {
+    pub(super) fn contraction<const ANY_CASE: bool>(self, at: usize) -> Option<usize> {
         if self.byte(at) != b'\'' {
             return None;
         }
