@@ -179,6 +179,11 @@ impl Splitter {
             [Stage::Cl100k] => Pattern::Cl100k,
             [Stage::Llama3] => Pattern::Llama3,
             [Stage::Qwen2] => Pattern::Qwen2,
+            [Stage::O200k] => Pattern::O200k,
+            [Stage::Finance] => Pattern::Finance,
+            [Stage::Tekken] => Pattern::Tekken,
+            [Stage::Gpt2] => Pattern::Gpt2,
+            [Stage::Numbers1, Stage::Gpt2] => Pattern::DigitsGpt2,
             _ => return None,
         })
     }

@@ -40,7 +40,14 @@ pub fn character_end(starts: u64, inner: u64, carry: &mut Single) -> u64 {
 /// Starts of white space where newlines end a pretoken, `\s*[\r\n]+|\s+(?!\S)|\s+`: `attached` are newlines that belong
 /// to what is before the white space, `stop` is what the last blank of a run must be followed by to be none of its own.
 #[inline(always)]
-pub fn white_space(view: &View<'_>, now: &Block, next: &Block, before: &Block, attached: [u64; 2], stop: [u64; 2]) -> u64 {
+pub fn white_space(
+    view: &View<'_>,
+    now: &Block,
+    next: &Block,
+    before: &Block,
+    attached: [u64; 2],
+    stop: [u64; 2],
+) -> u64 {
     let [attached, attached_before] = attached;
     let free = now.newline & !attached;
     let blank = now.white & !now.newline;
@@ -60,11 +67,12 @@ pub fn white_space(view: &View<'_>, now: &Block, next: &Block, before: &Block, a
 /// Those starts of blanks that a newline follows.
 #[cold]
 fn continued(view: &View<'_>, starts: u64, blank: u64, newline: u64) -> u64 {
-    bits(starts).filter(|&start| {
-        let end = start + (blank >> start).trailing_ones() as usize;
-        if end < 64 { newline & bit(end) != 0 } else { newline_follows(view, view.at + 64) }
-    })
-    .fold(0, |found, start| found | bit(start))
+    bits(starts)
+        .filter(|&start| {
+            let end = start + (blank >> start).trailing_ones() as usize;
+            if end < 64 { newline & bit(end) != 0 } else { newline_follows(view, view.at + 64) }
+        })
+        .fold(0, |found, start| found | bit(start))
 }
 
 /// Whether white space at `at` has a newline in it.
@@ -141,6 +149,14 @@ pub struct Patch {
 pub struct Patches {
     pub here: Patch,
     pub next: Patch,
+}
+
+impl From<Patch> for Patches {
+    /// The bits of this block that the one before has set and cleared.
+    #[inline(always)]
+    fn from(here: Patch) -> Self {
+        Patches { here, next: Patch::default() }
+    }
 }
 
 impl Patches {

@@ -14,6 +14,8 @@ mod block;
 mod cl100k;
 mod classify;
 mod common;
+mod gpt2;
+mod o200k;
 mod simd;
 
 pub use batch::{BATCH, Batch};
@@ -68,6 +70,11 @@ pub enum Pattern {
     Cl100k,
     Llama3,
     Qwen2,
+    O200k,
+    Finance,
+    Tekken,
+    Gpt2,
+    DigitsGpt2,
 }
 
 /// Splits `text` if the processor can; `false`, and nothing done, if not.
@@ -80,6 +87,11 @@ fn split_at(level: Available, pattern: Pattern, text: &str, batch: &mut Batch<'_
         Pattern::Cl100k => simd::run::<cl100k::Cl100k<3, true>>(level, text, batch),
         Pattern::Llama3 => simd::run::<cl100k::Cl100k<3, false>>(level, text, batch),
         Pattern::Qwen2 => simd::run::<cl100k::Cl100k<1, false>>(level, text, batch),
+        Pattern::O200k => simd::run::<o200k::O200k<3, true, false>>(level, text, batch),
+        Pattern::Finance => simd::run::<o200k::O200k<4, true, true>>(level, text, batch),
+        Pattern::Tekken => simd::run::<o200k::O200k<1, false, false>>(level, text, batch),
+        Pattern::Gpt2 => simd::run::<gpt2::Gpt2<false>>(level, text, batch),
+        Pattern::DigitsGpt2 => simd::run::<gpt2::Gpt2<true>>(level, text, batch),
     }
 }
 

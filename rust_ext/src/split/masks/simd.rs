@@ -224,7 +224,8 @@ mod x86 {
         fn ascii(block: &[u8; 64]) -> Ascii {
             let bytes = halves(block);
             // SAFETY: as above.
-            let is = |byte: u8| unsafe { tops(bytes.map(|half| _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)))) };
+            let is =
+                |byte: u8| unsafe { tops(bytes.map(|half| _mm256_cmpeq_epi8(half, _mm256_set1_epi8(byte as i8)))) };
             // The range is moved to the bottom of the signed numbers, the only ones that AVX2 compares.
             let within = |first: u8, count: u8| {
                 let shift = 0x80u8.wrapping_sub(first);

@@ -53,7 +53,8 @@ fn check(text: &str) -> Result<(), TestCaseError> {
             if let Some(found) = batched(&splitter, level, text)
                 && found != expected
             {
-                let at = found.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+                let at =
+                    found.iter().zip(&expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
                 let from = at.checked_sub(2).map_or(0, |index| expected[index]);
                 let near: String = text[from..].chars().take(24).collect();
                 let (found, expected) = (found.get(at), expected.get(at));
@@ -65,9 +66,56 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 }
 
 const NASTY: &[&str] = &[
-    " ", "  ", "\t", "\u{a0}", "\u{3000}", "\r", "\n", "\r\n", "'", "s", "t", "l", "L", "re", "ve", "a", "B", "e", "x", "1", "²",
-    "٣", "é", "É", "ſ", "漢", "क", "ア", "\u{301}", "\u{308}", "!", "/", ".", "“", "😀", "\u{2028}", "\u{85}", "ǅ", "ʰ", "\u{0}",
-    "\u{200d}", "\u{feff}", "\u{1d7ce}", "\u{10400}", "\u{10428}", "’", "$", "\u{fe0f}", "゛", "・",
+    " ",
+    "  ",
+    "\t",
+    "\u{a0}",
+    "\u{3000}",
+    "\r",
+    "\n",
+    "\r\n",
+    "'",
+    "s",
+    "t",
+    "l",
+    "L",
+    "re",
+    "ve",
+    "a",
+    "B",
+    "e",
+    "x",
+    "1",
+    "²",
+    "٣",
+    "é",
+    "É",
+    "ſ",
+    "漢",
+    "क",
+    "ア",
+    "\u{301}",
+    "\u{308}",
+    "!",
+    "/",
+    ".",
+    "“",
+    "😀",
+    "\u{2028}",
+    "\u{85}",
+    "ǅ",
+    "ʰ",
+    "\u{0}",
+    "\u{200d}",
+    "\u{feff}",
+    "\u{1d7ce}",
+    "\u{10400}",
+    "\u{10428}",
+    "’",
+    "$",
+    "\u{fe0f}",
+    "゛",
+    "・",
 ];
 
 /// A few kinds only, so that runs and repetitions come up.
@@ -79,10 +127,46 @@ fn nasty() -> impl Strategy<Value = String> {
 }
 
 const FRAGMENTS: &[&str] = &[
-    "The quick brown fox", " don't", "'sup ", "    if (x == 12345) {\r\n", "\n\n\n", "\n    \n        return", ";\n//x", "http://a.b/c?d=1\n",
-    " 3.14159 ", "l'été ", "Привет, мир! ", "DON'T ", "camelCaseWord", "HTTPServer ", "漢字とカナ、", "日本DVD。", "中文ABC公司",
-    "हिन्दी में ", "مرحبا ١٢٣ ", "👩‍👩‍👧 ", "❤️", "“quoted” ", "it's's ", "\t\t\tx\n", "/* a */\n/", "!\n/'s", "1,234,567.89", "  \n", "   ",
-    "I'LL we've", "naïve café", "\u{3000}全角\u{3000}", "\u{a0}\u{a0}x", "Ⅷ½²", "'", "''", "a'b", "'ſx", "o'Re", "ABCdef",
+    "The quick brown fox",
+    " don't",
+    "'sup ",
+    "    if (x == 12345) {\r\n",
+    "\n\n\n",
+    "\n    \n        return",
+    ";\n//x",
+    "http://a.b/c?d=1\n",
+    " 3.14159 ",
+    "l'été ",
+    "Привет, мир! ",
+    "DON'T ",
+    "camelCaseWord",
+    "HTTPServer ",
+    "漢字とカナ、",
+    "日本DVD。",
+    "中文ABC公司",
+    "हिन्दी में ",
+    "مرحبا ١٢٣ ",
+    "👩‍👩‍👧 ",
+    "❤️",
+    "“quoted” ",
+    "it's's ",
+    "\t\t\tx\n",
+    "/* a */\n/",
+    "!\n/'s",
+    "1,234,567.89",
+    "  \n",
+    "   ",
+    "I'LL we've",
+    "naïve café",
+    "\u{3000}全角\u{3000}",
+    "\u{a0}\u{a0}x",
+    "Ⅷ½²",
+    "'",
+    "''",
+    "a'b",
+    "'ſx",
+    "o'Re",
+    "ABCdef",
 ];
 
 fn fragments() -> impl Strategy<Value = String> {
