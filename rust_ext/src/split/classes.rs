@@ -88,6 +88,12 @@ impl Tables {
         self.ascii.get(usize::from(byte)).copied().unwrap_or(0)
     }
 
+    /// The class of a code point below U+10000.
+    #[inline(always)]
+    pub fn basic_class(&self, code_point: u32) -> Class {
+        self.basic.get(code_point as usize).copied().unwrap_or(0)
+    }
+
     /// The class of a code point.
     #[inline(always)]
     pub fn of(&self, code_point: u32) -> Class {

@@ -19,6 +19,7 @@ impl Splitter {
                     | Stage::Qwen2
                     | Stage::O200k
                     | Stage::Finance
+                    | Stage::Tekken
                     | Stage::WhiteSpace
                     | Stage::DeepSeek
             )

@@ -6,6 +6,7 @@
 mod classes;
 mod cut;
 mod fallback;
+mod masks;
 mod named;
 mod scan;
 
@@ -13,6 +14,8 @@ use std::ops::Range;
 
 use classes::TABLES;
 use fallback::Fallback;
+pub use masks::BATCH;
+use masks::{Batch, Pattern};
 pub use named::NAMED;
 use scan::{Cl100k, Cursor, DeepSeek, Gpt2, Han, Lines, Numbers, O200k, Scanner, WhiteSpace, Whole};
 
@@ -30,6 +33,7 @@ enum Stage {
     Qwen2,
     O200k,
     Finance,
+    Tekken,
     Numbers1,
     Numbers3,
     Han,
@@ -50,6 +54,7 @@ impl Stage {
             named::QWEN2 => Stage::Qwen2,
             named::O200K => Stage::O200k,
             named::FINANCE => Stage::Finance,
+            named::TEKKEN => Stage::Tekken,
             named::DIGITS => Stage::Numbers1,
             named::DEEPSEEK_NUMBERS => Stage::Numbers3,
             named::DEEPSEEK_HAN => Stage::Han,
@@ -68,8 +73,9 @@ impl Stage {
             Stage::Cl100k => scan::<Cl100k<3, true>, F>(text, emit),
             Stage::Llama3 => scan::<Cl100k<3, false>, F>(text, emit),
             Stage::Qwen2 => scan::<Cl100k<1, false>, F>(text, emit),
-            Stage::O200k => scan::<O200k<false>, F>(text, emit),
-            Stage::Finance => scan::<O200k<true>, F>(text, emit),
+            Stage::O200k => scan::<O200k<3, true, false>, F>(text, emit),
+            Stage::Finance => scan::<O200k<4, true, true>, F>(text, emit),
+            Stage::Tekken => scan::<O200k<1, false, false>, F>(text, emit),
             Stage::Numbers1 => scan::<Numbers<1>, F>(text, emit),
             Stage::Numbers3 => scan::<Numbers<3>, F>(text, emit),
             Stage::Han => scan::<Han, F>(text, emit),
@@ -181,6 +187,37 @@ impl Splitter {
                 first.each(piece, |from, to| Self::nested(rest, text, start + from, start + to, emit))
             }
         }
+    }
+
+    /// The pattern as one that splits 64 bytes at a time, if it is.
+    fn masks(&self) -> Option<Pattern> {
+        Some(match self.stages.as_slice() {
+            [Stage::Cl100k] => Pattern::Cl100k,
+            [Stage::Llama3] => Pattern::Llama3,
+            [Stage::Qwen2] => Pattern::Qwen2,
+            [Stage::O200k] => Pattern::O200k,
+            [Stage::Finance] => Pattern::Finance,
+            [Stage::Tekken] => Pattern::Tekken,
+            [Stage::Gpt2] => Pattern::Gpt2,
+            [Stage::Numbers1, Stage::Gpt2] => Pattern::DigitsGpt2,
+            _ => return None,
+        })
+    }
+
+    /// Calls `emit(base, ends)` for batches of the same pretokens, in order and without gaps: the first of a batch starts
+    /// at byte `base` of the text, and `ends` are the ends of its at most [`BATCH`] pretokens, counted from there. The
+    /// popular patterns are several times faster this way where the processor has AVX-512 or AVX2. A pretoken beyond
+    /// 4 GiB is an error.
+    pub fn each_batch<F: FnMut(usize, &[u32]) -> Result<()>>(&self, text: &str, mut emit: F) -> Result<()> {
+        let mut batch = Batch::new(&mut emit);
+        let done = match self.masks() {
+            Some(pattern) => masks::split(pattern, text, &mut batch)?,
+            None => false,
+        };
+        if !done {
+            self.each(text, |_, end| batch.push(end))?;
+        }
+        batch.flush()
     }
 
     /// The same over bytes: a byte that is not part of UTF-8 splits as U+FFFD would, and stays the byte it is.

@@ -18,6 +18,8 @@ pub const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{
 /// o200k with numbers that are cut like its words: up to four digits, and the one character before them. Sums of money,
 /// percentages and years (`$12`, ` 2024`, `,500`) are then one pretoken, where o200k has two or three.
 pub const FINANCE: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?\p{N}{1,4}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Tekken of Mistral (Nemo and later): o200k without the contractions and with digits one by one.
+pub const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The three stages of DeepSeek-V3.
 pub const DEEPSEEK_NUMBERS: &str = r"\p{N}{1,3}";
 pub const DEEPSEEK_HAN: &str = r"[一-龥぀-ゟ゠-ヿ]+";
@@ -39,6 +41,7 @@ pub const NAMED: &[(&str, &[&str])] = &[
     ("llama3", &[LLAMA3]),
     ("qwen2", &[QWEN2]),
     ("qwen3", &[QWEN2]),
+    ("tekken", &[TEKKEN]),
     ("deepseek-v3", &[DEEPSEEK_NUMBERS, DEEPSEEK_HAN, DEEPSEEK]),
     ("finance", &[FINANCE]),
     ("digits", &[DIGITS]),

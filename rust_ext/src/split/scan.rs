@@ -28,13 +28,13 @@ pub trait Scanner {
 
 impl Cursor<'_> {
     #[inline(always)]
-    fn byte(self, at: usize) -> u8 {
+    pub(super) fn byte(self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }
 
     /// The class and the length in bytes of the character at `at`; `(0, 0)` at the end of the text.
     #[inline(always)]
-    fn at(self, at: usize) -> (Class, usize) {
+    pub(super) fn at(self, at: usize) -> (Class, usize) {
         match self.bytes.get(at) {
             None => (0, 0),
             Some(&byte) if byte < 0x80 => (self.tables.ascii(byte), 1),
@@ -135,7 +135,7 @@ impl Cursor<'_> {
 
     /// The end of `'(?:s|t|re|ve|m|ll|d)` at `at`, with or without case, or `None`.
     #[inline(always)]
-    fn contraction<const ANY_CASE: bool>(self, at: usize) -> Option<usize> {
+    pub(super) fn contraction<const ANY_CASE: bool>(self, at: usize) -> Option<usize> {
         if self.byte(at) != b'\'' {
             return None;
         }
@@ -252,10 +252,17 @@ const WORD_HEAD: Class = UPPER | CASELESS | MARK;
 /// The letters that may end it, `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`.
 const WORD_TAIL: Class = LOWER | CASELESS | MARK;
 
-/// o200k, where a number is `\p{N}{1,3}`, and finance, where it is `[^\r\n\p{L}\p{N}]?\p{N}{1,4}`; see `named.rs`.
-pub struct O200k<const FINANCE: bool>;
+/// The family of o200k: a number is `\p{N}{1,DIGITS}`, with `[^\r\n\p{L}\p{N}]?` before it if `PREFIXED`, and a word takes
+/// a contraction suffix if `SUFFIX`. o200k, finance and tekken; see `named.rs`.
+pub struct O200k<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool>;
 
-impl<const FINANCE: bool> O200k<FINANCE> {
+impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> O200k<DIGITS, SUFFIX, PREFIXED> {
+    /// The end of a word whose letters end at `end`.
+    #[inline(always)]
+    fn suffixed(text: Cursor<'_>, end: usize) -> usize {
+        if SUFFIX { text.contraction::<true>(end).unwrap_or(end) } else { end }
+    }
+
     /// `HEAD*TAIL+` at `start`, or `None`.
     #[inline(always)]
     fn head_tail(text: Cursor<'_>, start: usize) -> Option<usize> {
@@ -289,22 +296,21 @@ impl<const FINANCE: bool> O200k<FINANCE> {
             let upper = |from: usize| Some(text.run(from, UPPER)).filter(|&end| end > from);
             prefixed.and_then(upper).or_else(|| upper(start))
         })?;
-        Some(text.contraction::<true>(end).unwrap_or(end))
+        Some(Self::suffixed(text, end))
     }
 }
 
-impl<const FINANCE: bool> Scanner for O200k<FINANCE> {
+impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Scanner for O200k<DIGITS, SUFFIX, PREFIXED> {
     #[inline(always)]
     fn end(text: Cursor<'_>, start: usize) -> usize {
         let (class, length) = text.at(start);
         let after = start + length;
         let first = text.byte(start);
         if class & NUMBER != 0 {
-            return text.numbers(after, if FINANCE { 3 } else { 2 });
+            return text.numbers(after, DIGITS - 1);
         }
         if class & LOWER != 0 {
-            let end = text.letters(after, WORD_TAIL, AsciiLetters::Lower);
-            return text.contraction::<true>(end).unwrap_or(end);
+            return Self::suffixed(text, text.letters(after, WORD_TAIL, AsciiLetters::Lower));
         }
         let (next, width) = text.at(after);
         let prefixed = (class & LETTER == 0 && !is_newline(first)).then_some(after);
@@ -313,8 +319,8 @@ impl<const FINANCE: bool> Scanner for O200k<FINANCE> {
         {
             return end;
         }
-        if FINANCE && prefixed.is_some() && next & NUMBER != 0 {
-            return text.numbers(after, 4);
+        if PREFIXED && prefixed.is_some() && next & NUMBER != 0 {
+            return text.numbers(after, DIGITS);
         }
         if class & OTHER != 0 {
             return text.ascii_run(text.run(after, OTHER), b"\r\n/");
