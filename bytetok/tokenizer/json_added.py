@@ -68,32 +68,6 @@ def check_added_ids(path: Path, tokens: Mapping[str, AddedToken], entries: Mappi
         highest = max(highest, token.id)
 
 
-def refuse_two_passes(tokens: Mapping[str, AddedToken]) -> None:
-    """Without a normalizer, `normalized` only says that a token is looked for after all others have been found."""
-    first = [token for token in tokens.values() if not token.normalized]
-    second = [token for token in tokens.values() if token.normalized]
-    if not first or not second:
-        return
-    # Alike ends and beginnings are enough to overlap; the second pass also sees a border where the first found a token.
-    if any(token.single_word or token.lstrip or token.rstrip for token in tokens.values()) or _overlap(first, second):
-        raise NotOursError("added tokens are found in two passes, by `normalized`, that see each other's text")
-
-
-def _overlap(first: Sequence[AddedToken], second: Sequence[AddedToken]) -> bool:
-    """Whether a token of one list can share text with one of the other: a part of it, or an end that is a beginning."""
-    for ours, theirs in ((first, second), (second, first)):
-        whole = {token.text for token in theirs}
-        beginnings = {text[:length] for text in whole for length in range(1, len(text) + 1)}
-        for text in (token.text for token in ours):
-            for start in range(len(text)):
-                for end in range(start + 1, len(text) + 1):
-                    if text[start:end] not in beginnings:
-                        break
-                    if end == len(text) or text[start:end] in whole:
-                        return True
-    return False
-
-
 def refuse_double_roles(
     added: Mapping[str, AddedToken],
     entries: Mapping[str, int],

@@ -9,7 +9,7 @@ from typing import Any
 
 from bytetok.errors import FormatError, InvalidPatternError
 from bytetok.tokenizer.bytelevel import CHARACTERS, to_bytes
-from bytetok.tokenizer.json_added import NotOursError, refuse_double_roles, refuse_two_passes
+from bytetok.tokenizer.json_added import NotOursError, refuse_double_roles
 from bytetok.tokenizer.json_model import read_entries, read_merges
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tekken_format import TEKKEN_PATTERN
@@ -95,7 +95,6 @@ def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken
     it does, and for an unknown token that text could become.
     """
     entries, size = read_entries(path, model, added)
-    refuse_two_passes(added)
     if model.get("unk_token") and not all(character in entries for character in CHARACTERS):
         raise NotOursError(f"model.unk_token is {model['unk_token']!r}, for bytes that have no token")
     tokens = [b""] * size

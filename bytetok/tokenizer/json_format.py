@@ -17,7 +17,6 @@ from bytetok.tokenizer.json_added import (
     flags_of,
     may_be_pretoken,
     read_added,
-    refuse_two_passes,
     shown,
     spell_added,
 )
@@ -113,7 +112,7 @@ def to_json(
 
     Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens.
     """
-    _refuse_mixed(vocab, pattern)
+    _refuse_pretokens(vocab, pattern)
     parts = _characters(vocab, vocab.characters) if vocab.characters else _bytes(vocab, pattern)
     first = [{"type": normalizer}] if normalizer else []
     normalizers = [*first, *parts.pop("normalizers")]
@@ -180,11 +179,7 @@ def _characters(vocab: Vocab, scheme: CharacterScheme) -> dict[str, Any]:
     return {**parts, "strings": json_characters.strings_of(vocab, scheme), "merges": merges}
 
 
-def _refuse_mixed(vocab: Vocab, pattern: SplitPattern) -> None:
-    try:
-        refuse_two_passes(vocab.added_tokens)
-    except NotOursError as err:
-        raise LossyConversionError(f"tokenizer.json cannot say it: {err}; give all the same `normalized`") from err
+def _refuse_pretokens(vocab: Vocab, pattern: SplitPattern) -> None:
     for token in vocab.added_tokens.values() if vocab.whole_first else ():
         if may_be_pretoken(token, pattern):
             raise LossyConversionError(
