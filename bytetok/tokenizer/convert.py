@@ -44,48 +44,80 @@ def convert(
     """Write a tokenizer in another format, and return what loads back from there.
 
     ``target``: a name that ends in ``.tiktoken`` gets a rank file, and beside it ``NAME.bytetok.json`` with the split
-    pattern and the added tokens, without which ranks mean nothing; one that ends in ``.json`` gets a tokenizer.json
-    alone; any other is a folder, as :meth:`Tokenizer.save` writes it.
+    pattern, the normalizer and the added tokens, without which ranks mean nothing; one that ends in ``.json`` gets a
+    tokenizer.json alone; one that ends in ``.bytetok`` our own file, and any other is a folder, as
+    :meth:`Tokenizer.save` writes them.
 
     Raises LossyConversionError if the target cannot give the same ids for every text, naming the first difference. With
     ``lossy=True`` the file is written all the same: every token keeps its id, but text may be cut otherwise. Raises
-    FormatError for a tokenizer that our engine does not run.
+    FormatError for a tokenizer that our engine does not run, and for formats that are only read.
     """
     tokenizer = source if isinstance(source, Tokenizer) else Tokenizer.load(source)
     if not isinstance(tokenizer, Tokenizer):
         raise FormatError(
-            f"{tokenizer.name} cannot be converted, because {tokenizer.reason}; only plain byte-level BPE can be"
+            f"{tokenizer.name} cannot be converted, because {tokenizer.reason}; only what our own engine runs can be"
         )
     path = Path(target)
-    if path.suffix == ".tiktoken" and not lossy:
-        check_ranks(tokenizer)
+    if path.suffix in (".model", ".spm") or path.name == "tekken.json":
+        raise FormatError(f"{path}: this format is only read; write a tokenizer.json, which has all that it has")
+    if path.suffix == ".tiktoken":
+        _refuse_characters(tokenizer)
+        if not lossy:
+            check_ranks(tokenizer)
     # Nothing reaches the target before it has been read back.
     with tempfile.TemporaryDirectory(prefix="bytetok-") as folder:
         trial = Path(folder) / path.name
-        _write(tokenizer, trial)
+        _write(tokenizer, trial, lossy=lossy)
         converted = Tokenizer.load(trial)
         if not isinstance(converted, Tokenizer):
             raise LossyConversionError(f"{path.name} would not be read back by our own engine: {converted.reason}")
         if not lossy:
             _check_probe(tokenizer, converted.encode, f"{path.name} read back")
-            if path.suffix != ".tiktoken" and (peer := _peer(trial)) is not None:
+            if path.suffix not in (".tiktoken", ".bytetok") and (peer := _peer(trial)) is not None:
                 _check_probe(tokenizer, peer, "the package tokenizers", text_only=True)
         whole = trial.is_dir()
         for file in (trial if whole else trial.parent).iterdir():
             with atomic_path((path if whole else path.parent) / file.name) as temporary:
                 shutil.copyfile(file, temporary)
-    return Tokenizer(converted.vocab, converted.pattern, name=tokenizer.name, provenance=converted.provenance)
+    return converted.renamed(tokenizer.name)
 
 
-def _write(tokenizer: Tokenizer, path: Path) -> None:
+def _write(tokenizer: Tokenizer, path: Path, *, lossy: bool) -> None:
     if path.suffix == ".tiktoken":
-        description = {**tokenizer.description(), "added_tokens": spell_added(tokenizer.vocab)}
+        description = {
+            **tokenizer.description(),
+            "normalizer": tokenizer.normalizer,
+            "added_tokens": spell_added(tokenizer.vocab),
+        }
         write_text(tiktoken_format.description_path(path), json_format.spell(description))
         write_text(path, tiktoken_format.spell_ranks(tokenizer.vocab))
     elif path.suffix == ".json":
-        write_text(path, json_format.spell(json_format.to_json(tokenizer.vocab, tokenizer.pattern)))
+        write_text(path, json_format.spell(_to_json(tokenizer, lossy=lossy)))
+    elif lossy and path.suffix != ".bytetok":
+        json_format.write(
+            path, tokenizer.vocab, tokenizer.pattern, tokenizer.description(), normalizer=tokenizer.normalizer,
+            lossy=True,
+        )  # fmt: skip
     else:
         tokenizer.save(path)
+
+
+def _to_json(tokenizer: Tokenizer, *, lossy: bool) -> dict[str, Any]:
+    return json_format.to_json(
+        tokenizer.vocab,
+        tokenizer.pattern,
+        normalizer=tokenizer.normalizer,
+        post_processor=tokenizer.provenance.get("post_processor"),
+        lossy=lossy,
+    )
+
+
+def _refuse_characters(tokenizer: Tokenizer) -> None:
+    if tokenizer.vocab.characters is not None:
+        raise LossyConversionError(
+            f"{tokenizer.name} merges characters, and unknown ones become bytes; ranks merge bytes, and no rank file "
+            "gives such ids; write a tokenizer.json"
+        )
 
 
 def check_ranks(tokenizer: Tokenizer) -> None:
@@ -126,11 +158,12 @@ def to_tiktoken(tokenizer: Tokenizer, *, lossy: bool = False) -> Any:
     """The tokenizer as a ``tiktoken.Encoding`` (extra ``tiktoken``), with the same ids for every ``str``.
 
     Raises LossyConversionError for what tiktoken cannot express: merges that are not ranks (:func:`check_ranks`),
-    several stages of splitting, added tokens that are not special or have flags, special tokens that begin alike, and a
-    byte that has no token. With ``lossy=True`` only the last is refused, because tiktoken panics at such a byte, and
-    of several stages the last one splits.
+    several stages of splitting, a normalizer, added tokens that are not special or have flags, special tokens that
+    begin alike, merges of characters, and a byte that has no token. With ``lossy=True`` only the last two are refused,
+    because tiktoken panics at a byte without a token, and of several stages the last one splits.
     """
     tiktoken = _optional("tiktoken", "tiktoken")
+    _refuse_characters(tokenizer)
     vocab = tokenizer.vocab
     missing = [byte for byte in range(256) if vocab.get(bytes([byte])) is None]
     if missing:
@@ -161,6 +194,8 @@ def _check_for_tiktoken(tokenizer: Tokenizer) -> None:
     stages = len(tokenizer.pattern.stages)
     if stages > 1:
         raise LossyConversionError(f"the split pattern has {stages} stages, tiktoken takes one; use tokenizer.json")
+    if tokenizer.normalizer is not None:
+        raise LossyConversionError(f"the text is normalized to {tokenizer.normalizer}; tiktoken does not normalize")
     added = tokenizer.vocab.added_tokens
     for text, token in added.items():
         if not token.special or token.single_word or token.lstrip or token.rstrip:
@@ -182,11 +217,15 @@ def _one_regex(pattern: SplitPattern) -> str:
     return f"(?:{stage})|(?:(?!{stage})[\\s\\S])+"
 
 
-def to_hf(tokenizer: Tokenizer) -> Any:
-    """The tokenizer as a ``transformers.PreTrainedTokenizerFast`` (extra ``torch``), as if saved and loaded there."""
+def to_hf(tokenizer: Tokenizer, *, lossy: bool = False) -> Any:
+    """The tokenizer as a ``transformers.PreTrainedTokenizerFast`` (extra ``torch``), as if saved and loaded there.
+
+    It adds around a text what the tokenizer.json that was loaded says, if there was one. Raises LossyConversionError
+    for what tokenizer.json cannot express.
+    """
     engine = _optional("tokenizers", "hf").Tokenizer
     fast = _optional("transformers", "torch").PreTrainedTokenizerFast
-    content = json.dumps(json_format.to_json(tokenizer.vocab, tokenizer.pattern))
+    content = json.dumps(_to_json(tokenizer, lossy=lossy))
     config = json_format.config_of(tokenizer.vocab)
     roles = {key: value for key, value in config.items() if key.endswith("_token") or key.startswith("clean_up")}
     return fast(tokenizer_object=engine.from_str(content), **roles)

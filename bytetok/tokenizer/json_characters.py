@@ -117,10 +117,11 @@ def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken
         tokens[token_id] = token
     if MARK not in entries:
         raise NotOursError(f"model.vocab lacks {MARK!r}, so a space becomes bytes")
-    lacking = set("".join(string for string in entries if string not in added)) - entries.keys()
+    pieces = [string for string in entries if string not in added and string not in _BYTE_TOKENS]
+    lacking = set("".join(pieces)) - entries.keys()
     if lacking:
-        character = min(lacking)
-        string = next(string for string in entries if character in string and string not in added)
+        string = next(string for string in pieces if not lacking.isdisjoint(string))
+        character = next(character for character in string if character in lacking)
         raise NotOursError(f"token {shown(string)} has the character {character!r}, which is not a token")
     pairs = tuple([(left, right) for left, right, _ in merges])
     return Vocab(tuple(tokens), pairs, added, characters=CharacterScheme(byte_ids, *prefix))
@@ -154,14 +155,15 @@ def _check_added(added: Mapping[str, AddedToken], entries: Mapping[str, int], *,
             raise NotOursError(f"added token {shown(token.text)} is looked for after normalization")
 
 
-def parts_of(vocab: Vocab, scheme: CharacterScheme) -> dict[str, Any]:
+def parts_of(vocab: Vocab, scheme: CharacterScheme, *, lossy: bool = False) -> dict[str, Any]:
     """What tokenizer.json says of a character scheme: normalizers, pre_tokenizer, decoder.
 
-    Raises LossyConversionError for a space before the text that no part of tokenizer.json can put there.
+    Raises LossyConversionError for a space before the text that no part of tokenizer.json can put there; if ``lossy``,
+    it goes before each stretch of text.
     """
     decoder = {"type": "Sequence", "decoders": _DECODER if scheme.prefix == "none" else [*_DECODER, _STRIP]}
     parts: dict[str, Any] = {"normalizers": [_REPLACE], "pre_tokenizer": None, "decoder": decoder}
-    if scheme.prefix == "each" and scheme.prefix_always:
+    if scheme.prefix_always and (scheme.prefix == "each" or (lossy and scheme.prefix == "first")):
         parts["normalizers"] = [_PREPEND, _REPLACE]
         _refuse_normalized(vocab)
     elif scheme.prefix != "none" and not scheme.prefix_always:

@@ -107,13 +107,16 @@ def to_json(
     *,
     normalizer: Form | None = None,
     post_processor: Mapping[str, Any] | None = None,
+    lossy: bool = False,
 ) -> dict[str, Any]:
     """The content of a tokenizer.json that ``tokenizers`` and transformers 4 and 5 load.
 
-    Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens.
+    Raises LossyConversionError for added tokens that would be found elsewhere, or not be told from other tokens. Of a
+    SentencePiece vocabulary it also refuses a space before the text alone, and equal scores; with ``lossy`` the space
+    goes before all text between added tokens, and equal scores go by id.
     """
     _refuse_pretokens(vocab, pattern)
-    parts = _characters(vocab, vocab.characters) if vocab.characters else _bytes(vocab, pattern)
+    parts = _characters(vocab, vocab.characters, lossy=lossy) if vocab.characters else _bytes(vocab, pattern)
     first = [{"type": normalizer}] if normalizer else []
     normalizers = [*first, *parts.pop("normalizers")]
     strings, merges = parts.pop("strings"), parts.pop("merges")
@@ -173,9 +176,9 @@ def _bytes(vocab: Vocab, pattern: SplitPattern) -> dict[str, Any]:
     }
 
 
-def _characters(vocab: Vocab, scheme: CharacterScheme) -> dict[str, Any]:
-    parts = json_characters.parts_of(vocab, scheme)
-    merges = vocab.merges if scheme.scores is None else merges_of_scores(vocab, scheme.scores)
+def _characters(vocab: Vocab, scheme: CharacterScheme, *, lossy: bool) -> dict[str, Any]:
+    parts = json_characters.parts_of(vocab, scheme, lossy=lossy)
+    merges = vocab.merges if scheme.scores is None else merges_of_scores(vocab, scheme.scores, lossy=lossy)
     return {**parts, "strings": json_characters.strings_of(vocab, scheme), "merges": merges}
 
 
@@ -217,8 +220,8 @@ def config_of(vocab: Vocab, model_max_length: int | None = None) -> dict[str, An
     if model_max_length is not None:
         config["model_max_length"] = model_max_length
     roles = {
-        "bos_token": ("<|start|>", "<|begin_of_text|>", "<s>"),
-        "eos_token": ("<|end|>", "<|endoftext|>", "<|end_of_text|>", "</s>"),
+        "bos_token": ("<|start|>", "<|begin_of_text|>", "<s>", "<bos>"),
+        "eos_token": ("<|end|>", "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"),
         "pad_token": ("<|pad|>", "<pad>"),
         "unk_token": ("<|unk|>", "<unk>"),
         "sep_token": ("<|sep|>",),
@@ -240,6 +243,7 @@ def write(
     provenance: Mapping[str, Any],
     *,
     normalizer: Form | None = None,
+    lossy: bool = False,
 ) -> None:
     """Write tokenizer.json, tokenizer_config.json and bytetok.json, each whole or not at all.
 
@@ -248,7 +252,9 @@ def write(
     rest = dict(provenance)
     post_processor = rest.pop("post_processor", None)
     contents = {
-        "tokenizer.json": to_json(vocab, pattern, normalizer=normalizer, post_processor=post_processor),
+        "tokenizer.json": to_json(
+            vocab, pattern, normalizer=normalizer, post_processor=post_processor, lossy=lossy
+        ),
         "tokenizer_config.json": config_of(vocab),
         "bytetok.json": rest,
     }

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bytetok.errors import CorpusError, FormatError
 from bytetok.tokenizer import hub, json_format, references, sentencepiece_format, tekken_format, tiktoken_format
@@ -104,8 +104,11 @@ def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
     if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
         raise FormatError(f"{described}: expected the split pattern of {path.name}, with a list of stages")
     added = read_added(described, content.pop("added_tokens", None))
+    normalizer = content.pop("normalizer", None)
+    if normalizer not in (None, *get_args(json_format.Form)):
+        raise FormatError(f"{described}: the normalizer is {normalizer!r}, expected {get_args(json_format.Form)}")
     vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), added, place=str(path))
-    return Tokenizer(vocab, SplitPattern.of(stages), name=name, provenance=content)
+    return Tokenizer(vocab, SplitPattern.of(stages), normalizer=normalizer, name=name, provenance=content)
 
 
 def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:

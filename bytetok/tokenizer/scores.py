@@ -17,10 +17,11 @@ from bytetok.tokenizer.vocab import Vocab
 Pair = tuple[int, int]
 
 
-def merges_of_scores(vocab: Vocab, scores: Sequence[float]) -> tuple[Pair, ...]:
+def merges_of_scores(vocab: Vocab, scores: Sequence[float], *, lossy: bool = False) -> tuple[Pair, ...]:
     """All pairs of pieces that join to a piece, in an order that gives the same ids as the scores.
 
-    Raises LossyConversionError, naming two pieces, if equal scores leave it open whether there is such an order.
+    Raises LossyConversionError, naming two pieces, if equal scores leave it open whether there is such an order; if
+    ``lossy``, they go by id.
     """
     special = set(vocab.special_tokens.values())
     pieces = {
@@ -41,7 +42,7 @@ def merges_of_scores(vocab: Vocab, scores: Sequence[float]) -> tuple[Pair, ...]:
     merges: list[Pair] = []
     for score in sorted(groups, reverse=True):
         group = groups[score]
-        if len(group) > 1:
+        if len(group) > 1 and not lossy:
             group = _ordered_runs(group, texts, pairs)
         merges += [pair for token_id in group for pair in pairs[token_id]]
     return tuple(merges)
