@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 import bytetok as bt
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.vocab import CharacterScheme
 
 # Small alphabets make merges meet. UTF-8 bytes of one script share their first bytes, and merges cross characters.
 ALPHABETS = (b"a", b"ab", b"abc", b"ab ", b"abcdefgh", "éè".encode(), "漢字".encode(), "😀😁a".encode(), b"a\x00\xff")
@@ -111,7 +113,7 @@ def words(made: Made, max_size: int = 14) -> st.SearchStrategy[bytes]:
 # character schemes ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Characters:
     """A SentencePiece-style vocabulary: pieces as files spell them (``▁`` for a space), merges, and scores by id."""
 
@@ -121,12 +123,34 @@ class Characters:
     byte_ids: tuple[int, ...]
     letters: str
 
+    def __repr__(self) -> str:
+        pieces = {
+            piece: (token_id, self.scores[token_id])
+            for token_id, piece in enumerate(self.pieces)
+            if token_id not in self.byte_ids
+        }
+        merges = [f"{self.pieces[left]}+{self.pieces[right]}" for left, right in self.merges]
+        return f"Characters(<0x00> is {self.byte_ids[0]}, {pieces}, {merges})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # hypothesis would print every field, a line for each byte token
+        printer.text(repr(self))
+
     @property
     def tokens(self) -> tuple[bytes, ...]:
         """The bytes that each piece stands for."""
         of_bytes = {token_id: bytes([byte]) for byte, token_id in enumerate(self.byte_ids)}
         spelled = (piece.replace("▁", " ").encode() for piece in self.pieces)
         return tuple(of_bytes.get(token_id, token) for token_id, token in enumerate(spelled))
+
+    def tokenizer(
+        self, by: str = "scores", prefix: Literal["none", "first", "each"] = "none", *, prefix_always: bool = True
+    ) -> bt.Tokenizer:
+        """The tokenizer that merges by ``"scores"`` or by ``"merges"``."""
+        scores = self.scores if by == "scores" else None
+        scheme = CharacterScheme(self.byte_ids, prefix, prefix_always, scores)
+        merges = self.merges if by == "merges" else None
+        return bt.Tokenizer(bt.Vocab(self.tokens, merges, characters=scheme), SplitPattern.of("none"))
 
     def texts(self, max_size: int = 14) -> st.SearchStrategy[str]:
         """Text of pieces, letters, runs, and characters that are no pieces."""
@@ -141,9 +165,12 @@ class Characters:
 
 
 @st.composite
-def characters(draw: st.DrawFn, max_merges: int = 20) -> Characters:
-    """Merges of characters in any order, and scores with ties; byte tokens first, last, or with tokens before them."""
-    letters = draw(st.sampled_from(["a", "ab", "ab ", "a ", "aé ", "漢字a", "😀 a", "\na "]))
+def characters(draw: st.DrawFn, max_merges: int = 20, *, with_space: bool = False) -> Characters:
+    """Merges of characters in any order, and scores with ties; byte tokens first or last.
+
+    ``with_space``: one of the characters is a space, as in every file; without it, a space becomes bytes of U+2581.
+    """
+    letters = draw(st.sampled_from(["a", "ab", "漢字a", " ", "a ", "ab ", "aé ", "😀 a", "\na "][3 * with_space :]))
     start = [letter.replace(" ", "▁").encode() for letter in letters]
     grown, pairs = _grown(draw, start, max_merges)
     pieces = [token.decode() for token in grown]

@@ -327,6 +327,14 @@ def test_missing_byte_tokens(tmp_path: Path) -> None:
     check(tmp_path, content, [*SAMPLES, *shortened(), *CORPUS])
 
 
+def test_a_space_that_is_no_piece(tmp_path: Path) -> None:
+    content = sentencepiece(*STYLES["Gemma 2"])
+    vocab = {piece: token_id for piece, token_id in content["model"]["vocab"].items() if "▁" not in piece}
+    content["model"]["vocab"] = {piece: place for place, piece in enumerate(vocab)}
+    content["model"]["merges"] = [pair for pair in content["model"]["merges"] if "▁" not in "".join(pair)]
+    check(tmp_path, content, [*SAMPLES, *shortened(), *CORPUS])
+
+
 def test_pieces_that_no_merge_makes_are_not_found(tmp_path: Path) -> None:
     content = sentencepiece(*STYLES["Llama 2"])
     for piece in ("▁thecourt", "漢字漢", "zzz"):

@@ -10,11 +10,21 @@ import re
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from reference import naive_encode, naive_encode_ranked, naive_split
-from vocabularies import Made, merging, ranked, words
+from reference import naive_added, naive_encode, naive_encode_characters, naive_encode_ranked, naive_split
+from vocabularies import (
+    AddedText,
+    Characters,
+    Made,
+    added_texts,
+    added_tokens,
+    characters,
+    merging,
+    ranked,
+    words,
+)
 
 import bytetok as bt
-from bytetok.errors import FormatError
+from bytetok.errors import FormatError, SpecialTokenError
 from bytetok.tokenizer import SplitPattern
 
 # Vocabularies are small and quick to build: more of them than of other examples.
@@ -151,3 +161,65 @@ def test_any_bytes_over_all_bytes(data: bytes) -> None:
     tokens += [token + token for token in tokens]
     tokenizer = bt.Tokenizer(bt.Vocab(tuple(tokens), tuple(merges)), SplitPattern.of("none"))
     assert tokenizer.encode(data) == naive_encode(tokens, merges, data)
+
+
+# character schemes ----------------------------------------------------------------------------------------------------
+
+
+def by_characters(made: Characters, text: str, by: str) -> list[int]:
+    how = {"scores": made.scores} if by == "scores" else {"merges": made.merges}
+    return naive_encode_characters(made.tokens, text, byte_ids=made.byte_ids, **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("by", ["scores", "merges"])
+@settings(max_examples=3 * settings().max_examples)
+@given(data=st.data())
+def test_characters_merge_by(by: str, data: st.DataObject) -> None:
+    made = data.draw(characters(with_space=True))
+    tokenizer = made.tokenizer(by)
+    for text in data.draw(st.lists(made.texts(), min_size=1, max_size=3)):
+        ids = tokenizer.encode(text)
+        assert ids == by_characters(made, text, by)
+        assert tokenizer.encode_batch([text, text], threads=2) == [ids, ids]
+        assert tokenizer.count(text) == len(ids)
+        assert tokenizer.decode_bytes(ids).decode().replace("▁", " ") == text.replace("▁", " ")
+
+
+@pytest.mark.parametrize("by", ["scores", "merges"])
+@pytest.mark.parametrize("prefix_always", [True, False])
+@given(data=st.data())
+def test_a_space_is_put_before_the_text(by: str, prefix_always: bool, data: st.DataObject) -> None:
+    made = data.draw(characters(with_space=True))
+    text = data.draw(made.texts(5))
+    has_space = text.replace("▁", " ").startswith(" ")
+    expected = f" {text}" if text and (prefix_always or not has_space) else text
+    for prefix in ("first", "each"):
+        tokenizer = made.tokenizer(by, prefix, prefix_always=prefix_always)
+        ids = tokenizer.encode(text)
+        assert ids == by_characters(made, expected, by)
+        assert tokenizer.decode(ids).replace("▁", " ") == expected.replace("▁", " ").removeprefix(" ")
+
+
+# added tokens ---------------------------------------------------------------------------------------------------------
+
+
+@MANY
+@given(added=added_tokens(), text=added_texts())
+def test_added_tokens(added: list[AddedText], text: str) -> None:
+    tokens = [bytes([byte]) for byte in range(256)]
+    entries = [token.entry(len(tokens) + place) for place, token in enumerate(added)]
+    by_text = {token.text: token.token(len(tokens) + place) for place, token in enumerate(added)}
+    tokens += [token.text.encode() for token in added]
+    tokenizer = bt.Tokenizer(bt.Vocab(tuple(tokens), (), by_text), SplitPattern.of("o200k"))
+    for special in ("text", "allow"):
+        parts = naive_added(text, entries, special_as_text=special == "text")
+        expected = [
+            token_id for part in parts for token_id in ([part] if isinstance(part, int) else part.encode())
+        ]
+        assert tokenizer.encode(text, special=special) == expected  # type: ignore[call-overload]
+    special_ids = {entry["id"] for entry in entries if entry["special"]}
+    if special_ids & set(expected):
+        with pytest.raises(SpecialTokenError):
+            tokenizer.encode(text)
+    else:
+        assert tokenizer.encode(text) == expected
