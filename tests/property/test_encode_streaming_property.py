@@ -121,7 +121,7 @@ def test_character_by_character(kind: str, written: list[str]) -> None:
     "kind",
     [
         "o200k", "gpt2", "deepseek-v3", "NFC", "sentencepiece:merges:each",
-        pytest.param("added", marks=pytest.mark.xfail(reason="nothing is stable beside a single-word token", strict=True)),
+        pytest.param("added", marks=pytest.mark.xfail(reason="single-word tokens keep all open", strict=True)),
     ],
 )  # fmt: skip
 def test_a_long_text_gets_stable(kind: str) -> None:
