@@ -235,7 +235,7 @@ def encode(
     workers = threads if engine == "ray" else options.cores(threads)
     frame: dict[str, Any] = {"begin": begin, "end": end, "dtype": dtype}
     run: dict[str, Any] = {"threads": workers, "engine": engine, "restart": restart}
-    with _telling_what_stays(output, restart), progress("encoding", texts.size) as update:
+    with _telling_what_stays(output), progress("encoding", texts.size) as update:
         done = encode_corpus(tokenizer, texts, output or sys.stdout, special=special, progress=update, **frame, **run)
     skipped = report_skipped(texts)
     if output:
@@ -243,21 +243,16 @@ def encode(
 
 
 @contextmanager
-def _telling_what_stays(output: str | None, restart: bool) -> Iterator[None]:
-    """Say that a run goes on with what is there; and if it is cut off, what stays."""
+def _telling_what_stays(output: str | None) -> Iterator[None]:
+    """Say what a run that is cut off leaves behind."""
     from bytetok.training.encode_resume import partial_folder
 
-    folder = partial_folder(output) if output else None
-    if folder is None:
-        yield
-        return
-    if folder.is_dir() and not restart:
-        note(f"going on with what is in {folder}")
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        if folder.is_dir():
-            note(f"what is done stays in {folder}; the same command goes on from there")
+    except BaseException as err:
+        if output and (folder := partial_folder(output)).is_dir():
+            is_stopped = isinstance(err, KeyboardInterrupt | SystemExit)
+            note(f"{folder} keeps what is done" + ("; the same command goes on from there" if is_stopped else ""))
         raise
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -105,10 +106,15 @@ def encode_corpus(
         for done in map(kept.done, range(len(units))) if kept else ():
             totals.reuse(done)
         parts = stack.enter_context(closing(on.parts(job, _grouped(corpus.sources, units), kept, totals.advance)))
-        with write_to as write:
+        with write_to as write, ThreadPoolExecutor(1) as writer:
+            writing: Future[None] | None = None
             for part in parts:
-                write(part.ids, part.lengths)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(write, part.ids, part.lengths)
                 totals.add(part)
+            if writing is not None:
+                writing.result()
     return totals.encoded()
 
 

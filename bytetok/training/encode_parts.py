@@ -9,10 +9,12 @@ from __future__ import annotations
 import inspect
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from queue import Queue
+from threading import Semaphore, Thread
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,8 +25,10 @@ from bytetok.training.corpus_sources import SkippedFile, Source, label
 from bytetok.training.corpus_streams import Advance, Errors
 from bytetok.training.ids_write import Ids, Lengths
 
-PART_IDS = 1 << 23  # 32 MiB of ids: what is lost when a run is cut off, and what is held in memory
-BATCH_BYTES = 8 << 20
+_Item = TypeVar("_Item")
+
+BATCH_BYTES = 8 << 20  # enough for many threads, and what is lost when a run is cut off
+PART_IDS = 1 << 20  # so many tokens are in every batch but a very repetitive one
 _BATCH_DOCUMENTS = 1 << 16
 
 
@@ -125,16 +129,52 @@ def encode_parts(
     ids: list[Ids] = []
     lengths: list[Lengths] = []
     tokens = 0
-    for batch in _batches(job, sources, start, advance):
+    batches = _batches(job, sources, start, advance)
+    # What waits for a pipe when the process is to end would abort it.
+    is_alone = threads == 1 or any(source.one_shot for source in sources)
+    for batch in batches if is_alone else ahead(batches):
         encoded = _encoded(job, batch, sources, threads, takes_out)
-        # Only counts and places are kept of a batch that is encoded.
-        held.append(replace(batch, documents=[]))
+        batch = replace(batch, documents=[])  # text is not kept longer than it is needed
+        held.append(batch)
         ids.append(encoded[0])
         lengths.append(encoded[1])
         tokens += len(encoded[0])
         if tokens >= job.part_ids or batch.is_last:
             yield _part(held, ids, lengths)
             held, ids, lengths, tokens = [], [], [], 0
+
+
+def ahead(items: Iterator[_Item]) -> Generator[_Item]:
+    """The same items, each made by a thread of its own while the one before is in use."""
+    made: Queue[tuple[Literal["item"], _Item] | tuple[Literal["error"], BaseException] | None] = Queue()
+    wanted = Semaphore(1)  # no more than one, since a single one may be huge
+    is_over = False
+
+    def make() -> None:
+        try:
+            wanted.acquire()
+            for item in items:
+                made.put(("item", item))
+                del item
+                wanted.acquire()
+                if is_over:
+                    return
+            made.put(None)
+        except BaseException as err:
+            made.put(("error", err))
+
+    # A daemon, since what waits for a slow disk cannot be told to stop.
+    Thread(target=make, daemon=True).start()
+    try:
+        while (one := made.get()) is not None:
+            wanted.release()
+            if one[0] == "error":
+                raise one[1]
+            yield one[1]
+            del one
+    finally:
+        is_over = True
+        wanted.release()
 
 
 def _part(batches: Sequence[_Batch], ids: Sequence[Ids], lengths: Sequence[Lengths]) -> Part:
@@ -179,8 +219,8 @@ def _batches(
         documents.append(document)
         places.append(place)
         size += len(document)
+        del document  # or the next one is read while this one, which may be huge, is still there
         if size >= job.batch_bytes or len(documents) >= _BATCH_DOCUMENTS:
-            del document  # or the next one is read while this one, which may be huge, is still there
             end = Position(place.source, place.document + 1)
             yield _Batch(documents, places, end, False, size, *reader.taken())
             documents, places, size = [], [], 0
@@ -213,10 +253,13 @@ class _Reader:
             deque(islice(documents, known), maxlen=0)
             skipped = texts.skipped
             texts.on_progress = self._advance
-            for number, document in enumerate(documents, known):
+            number = known
+            for document in documents:
                 self._skipped += texts.skipped - skipped
                 skipped = texts.skipped
                 yield document, Position(index, number)
+                del document
+                number += 1
             self._skipped += texts.skipped - skipped
             self._files += texts.skipped_files
 
@@ -231,12 +274,14 @@ def _documents(texts: Texts) -> Iterator[bytes]:
     for _, chunk, is_last in texts.chunks():
         if is_last and held is None:
             yield chunk
+            del chunk
             continue
         held = held or io.BytesIO()  # which gives what was written to it without another copy
         held.write(chunk)
         if is_last:
             document, held = held.getvalue(), None
             yield document
+            del document
 
 
 # ----------------------------------------------------------------------------------------------------------- encoding

@@ -166,11 +166,14 @@ def _changed(source: Source) -> int | None:
 def _fingerprint(tokenizer: BatchEncoder) -> str:
     """A hash of what decides ids. Of a tokenizer that is not ours: its tokens, and what it makes of a text."""
     if isinstance(tokenizer, Tokenizer):
-        facts: Any = tokenizer.vocab.__reduce__()[1], tokenizer.pattern.stages, tokenizer.normalizer
-    else:
         vocab = tokenizer.vocab
+        merges = () if vocab.ranked else vocab.merges  # which follow from the tokens then
+        kind = vocab.whole_first, vocab.ranked, vocab.characters, tokenizer.pattern.stages, tokenizer.normalizer
+        facts: Any = vocab.tokens, merges, dict(vocab.added_tokens), kind
+    else:
+        known = tokenizer.vocab
         probe = list(tokenizer.encode_batch([_PROBE], special="text")[0])
-        facts = type(tokenizer).__name__, vocab.tokens, dict(vocab.special_tokens), probe
+        facts = type(tokenizer).__name__, known.tokens, dict(known.special_tokens), probe
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

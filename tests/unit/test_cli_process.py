@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from bytetok.tokenizer.tokenizer import Tokenizer
 from bytetok.training.bpe import train_bpe
+from bytetok.training.corpus import read_texts
 from bytetok.training.counts import PretokenCounts
+from bytetok.training.encode_files import encode_corpus
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 # A shell calls both 130: exiting with it, and being ended by the signal, which is what Python does for an interrupt
@@ -141,7 +145,8 @@ def test_sigterm_cleans_up_too(big: Path, tmp_path: Path, start: Callable[..., s
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tokenizers") / "small"
-    train_bpe(PretokenCounts.from_dict({b"the": 2}, "gpt2"), vocab_size=258).save(path)
+    counts = PretokenCounts.from_dict({b"the": 2}, "gpt2")
+    train_bpe(counts, vocab_size=259, special_tokens=["<|end|>"]).save(path)
     return path
 
 
@@ -153,6 +158,53 @@ def test_ctrl_c_while_encoding(
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) in INTERRUPTED
     assert left_in(tmp_path) == []
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents that take more than a second on one thread, in many parts."""
+    path = tmp_path_factory.mktemp("records") / "records.jsonl"
+    row = json.dumps({"text": _LINE * 100}) + "\n"
+    path.write_text(row * 4_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ids(tokenizer: Path, records: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What encoding them gives when nothing is in the way."""
+    path = tmp_path_factory.mktemp("ids") / "ids.npy"
+    encode_corpus(Tokenizer.load(tokenizer), read_texts(records), path, end="<|end|>")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_encoding_that_is_cut_off_is_gone_on_with(
+    tokenizer: Path,
+    records: Path,
+    ids: bytes,
+    tmp_path: Path,
+    start: Callable[..., subprocess.Popen[bytes]],
+    number: signal.Signals,
+) -> None:
+    out = tmp_path / "ids.npy"
+    partial = tmp_path / "ids.npy.partial"
+    command = ["encode", tokenizer, records, "--end", "<|end|>", "--threads", "1", "-o", out, "--json"]
+    process = start(*command)
+    while not list(partial.glob("*.ids")):
+        assert process.poll() is None, process.communicate()
+    _, errors = interrupted(process, number)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode in {*INTERRUPTED, 128 + number}
+        assert errors.startswith(f"{partial} keeps what is done; the same command goes on from there\n")
+        assert {Path(name).parts[0] for name in left_in(tmp_path)} == {"ids.npy.partial"}
+        assert not list(partial.glob(".*"))
+    assert not out.exists()
+    output, _ = start(*command).communicate(timeout=60)
+    assert 0 < json.loads(output)["documents_reused"] < json.loads(output)["documents"] == 4_000
+    assert out.read_bytes() == ids
+    assert sorted(left_in(tmp_path)) == ["ids.idx.npy", "ids.npy"]
 
 
 def test_a_reader_that_goes_away_is_no_error(start: Callable[..., subprocess.Popen[bytes]]) -> None:

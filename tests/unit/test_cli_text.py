@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from bytetok.cli.app import app
 from bytetok.tokenizer.tokenizer import Tokenizer
+from bytetok.training import encode_files
 from bytetok.training.bpe import train_bpe
 from bytetok.training.counts import PretokenCounts
 from bytetok.training.ids_read import read_ids
@@ -119,7 +121,7 @@ def test_decode_gives_the_bytes_and_nothing_else(saved: Path, tokenizer: Tokeniz
     assert runner.invoke(app, ["decode", str(saved)], input=f"{ids}\n\n{ids}").stdout_bytes == data * 2
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".npy", ".ids"])
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".npy", ".bin", ".ids"])
 def test_files_go_there_and_back(saved: Path, tokenizer: Tokenizer, tmp_path: Path, suffix: str) -> None:
     docs = ["the cat", "", "größer\n"]
     source, out, back = tmp_path / "docs.jsonl", tmp_path / f"out{suffix}", tmp_path / "back.txt"
@@ -162,6 +164,67 @@ def test_special_tokens_in_the_text(saved: Path, tokenizer: Tokenizer, tmp_path:
         printed = runner.invoke(app, ["encode", str(saved), "-", "--special", special], input="the<|end|>").stdout
         ids = tokenizer.encode("the<|end|>", special=special)  # type: ignore[arg-type]
         assert list(map(int, printed.split())) == ids
+
+
+def test_special_tokens_around_documents(saved: Path, tokenizer: Tokenizer) -> None:
+    lines = b'{"text": "the"}\n{"text": ""}\n'
+    words = ["encode", str(saved), "-", "--format", "jsonl", "--begin", "<|end|>", "--end", "<|end|>"]
+    the, end = tokenizer.encode("the")[0], tokenizer.vocab.special_tokens["<|end|>"]
+    assert runner.invoke(app, words, input=lines).stdout == f"{end} {the} {end}\n{end} {end}\n"
+    result = runner.invoke(app, [*words[:-1], "<|eot|>"], input=lines)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error: '<|eot|>' is no special token of this vocabulary; expected one of '<|end|>'" in result.stderr
+
+
+def test_ids_are_stored_as_asked_for(saved: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for name, options, dtype in (
+        ("a.npy", [], "<u4"),
+        ("b.npy", ["--dtype", "uint16"], "<u2"),
+        ("c.bin", [], "<u2"),
+        ("d.bin", ["--dtype", "uint32"], "<i4"),
+    ):
+        out = tmp_path / name
+        assert runner.invoke(app, ["encode", str(saved), "-", "-o", str(out), *options], input="the").exit_code == 0
+        found = np.load(out) if out.suffix == ".npy" else np.fromfile(out, dtype)
+        assert (found.dtype, found.tolist()) == (np.dtype(dtype), tokenizer.encode("the"))
+
+
+def test_a_shard_is_every_nth_file(saved: Path, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    for text in ("the", "cat", "dog"):
+        (tmp_path / f"{text}.txt").write_text(text)
+    printed = [
+        runner.invoke(app, ["encode", str(saved), str(tmp_path), "--shard", f"{number}/2"]).stdout for number in (1, 2)
+    ]
+    lines = [" ".join(map(str, tokenizer.encode(text))) + "\n" for text in ("cat", "dog", "the")]
+    assert printed == [lines[0] + lines[2], lines[1]]
+
+
+def test_a_run_that_failed_goes_on(
+    saved: Path, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode_files, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(encode_files, "_PART_IDS", 1)
+    source, out = tmp_path / "docs.jsonl", tmp_path / "ids.npy"
+    source.write_text('{"text": "the"}\n{"text": " cat"}\n{"text": "<|end|>"}\n')
+    words = ["encode", str(saved), str(source), "-o", str(out)]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 1
+    assert "docs.jsonl: document 2: " in result.stderr
+    assert result.stderr.startswith(f"{out}.partial keeps what is done\n")
+    assert not out.exists()
+    result = runner.invoke(app, [*words, "--end", "<|end|>"])
+    assert result.exit_code == 1
+    assert "end=[], and now it is [0]; repeat the command as it was, or begin anew with --restart" in result.stderr
+    result = runner.invoke(app, [*words, "--special", "allow"])
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "3 documents, 14 bytes, 2 of them by the run before" in result.stdout
+    assert list(read_ids(out)) == [tokenizer.encode("the"), tokenizer.encode(" cat"), [0]]
+    assert runner.invoke(app, words).exit_code == 1
+    assert Path(f"{out}.partial").exists()
+    result = runner.invoke(app, [*words, "--special", "text", "--restart"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "by the run before" not in result.stdout
 
 
 def test_ids_that_are_none(saved: Path) -> None:

@@ -1,27 +1,26 @@
-"""Files of token ids: written and read back, in three formats."""
+"""Corpora encoded into files, and back."""
 
 from __future__ import annotations
 
 import io
-import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from fake_tokenizer import FakeTokenizer
 
-from bytetok.errors import CorpusError, EncodingError, FormatError, SpecialTokenError, UnknownTokenError
+from bytetok.errors import EncodingError, FormatError, SpecialTokenError, TrainingError, UnknownTokenError
 from bytetok.tokenizer.tokenizer import Tokenizer
+from bytetok.training import encode_files
 from bytetok.training.bpe import train_bpe
 from bytetok.training.corpus import Texts
 from bytetok.training.counts import PretokenCounts
 from bytetok.training.encode_files import encode_corpus
 from bytetok.training.ids_read import decode_files, read_ids
-from bytetok.training.ids_write import index_path
 
 DOCS = ["the cat", "", "the\nthe größer\n", "\0" * 7, "a" * 3000]
-SUFFIXES = [".parquet", ".npy", ".txt"]
+SUFFIXES = [".parquet", ".arrow", ".npy", ".bin", ".txt"]
 
 
 @pytest.fixture(scope="module")
@@ -59,33 +58,10 @@ def test_many_batches_are_one_file(tokenizer: Tokenizer, tmp_path: Path) -> None
         assert [one.decode() for one in decode_files(tokenizer, [path])] == docs
 
 
-def test_numpy_files_are_plain_arrays(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    path = tmp_path / "some.corpus.npy"
-    encode_corpus(tokenizer, DOCS, path)
-    ids, ends = np.load(path, mmap_mode="r"), np.load(tmp_path / "some.corpus.idx.npy", mmap_mode="r")
-    assert (ids.dtype, ends.dtype) == (np.uint32, np.uint64)
-    assert ends.tolist() == np.cumsum([0, *(len(tokenizer.encode(doc)) for doc in DOCS)]).tolist()
-    assert ids[ends[2] : ends[3]].tolist() == tokenizer.encode(DOCS[2])
-
-
-def test_parquet_files_have_one_column_of_uint32(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    encode_corpus(tokenizer, DOCS, tmp_path / "ids.parquet")
-    table = pq.read_table(tmp_path / "ids.parquet")
-    assert table.schema.names == ["ids"]
-    assert table.schema.field("ids").type == pa.list_(pa.uint32())
-    assert table.column("ids").to_pylist() == [tokenizer.encode(doc) for doc in DOCS]
-
-
 def test_an_open_stream_gets_lines(tokenizer: Tokenizer) -> None:
     out = io.StringIO()
     encode_corpus(tokenizer, ["the cat", ""], out)
     assert out.getvalue() == " ".join(map(str, tokenizer.encode("the cat"))) + "\n\n"
-
-
-def test_text_may_be_json_lists_or_have_commas() -> None:
-    lines = "1 2\n[3, 4]\n\n 5,6 \n[]\n"
-    assert list(read_ids(io.StringIO(lines))) == [[1, 2], [3, 4], [], [5, 6], []]
-    assert [json.loads(line) for line in ("[3, 4]", "[]")] == [[3, 4], []]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -107,46 +83,50 @@ def test_the_document_with_a_lone_surrogate_is_named(tokenizer: Tokenizer, tmp_p
         encode_corpus(tokenizer, ["a", "b", "\ud800"], tmp_path / "ids.txt")
 
 
-# ---------------------------------------------------------------------------------------------------------- bad files
+def test_requests_are_checked_before_anything_is_written(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    out = tmp_path / "ids.npy"
+    with pytest.raises(UnknownTokenError, match="'<eos>' is no special token"):
+        encode_corpus(tokenizer, DOCS, out, end="<eos>")
+    with pytest.raises(TrainingError, match="threads is 0"):
+        encode_corpus(tokenizer, DOCS, out, threads=0)
+    with pytest.raises(TrainingError, match="'spark' is not known"):
+        encode_corpus(tokenizer, DOCS, out, engine="spark")  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match=r"not written as \.csv"):
+        encode_corpus(tokenizer, DOCS, tmp_path / "ids.csv")
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_missing_files(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(CorpusError, match="no such file; expected"):
-        list(read_ids(tmp_path / f"ids{suffix}"))
+def test_documents_of_any_bytes(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    docs = [b"\xff\xfe", "größer".encode(), b""]
+    encode_corpus(tokenizer, docs, tmp_path / "ids.npy", end="<|end|>")
+    assert list(read_ids(tmp_path / "ids.npy")) == [[*tokenizer.encode(doc), 0] for doc in docs]
 
 
-@pytest.mark.parametrize(
-    ("text", "place"), [("1 2\n3 x\n", "line 2 holds 'x'"), ("1.5", "'1.5'"), ("a", "'a'"), ("9" * 5000, "99")]
-)
-def test_words_that_are_no_ids(tmp_path: Path, text: str, place: str) -> None:
-    path = tmp_path / "ids.txt"
-    path.write_text(text)
-    with pytest.raises(FormatError, match=place):
-        list(read_ids(path))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_disk_that_is_full_is_an_error(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(encode_files, "_BATCH_BYTES", 1)
+    monkeypatch.setattr(encode_files, "_PART_IDS", 1)
+
+    @contextmanager
+    def full(*_: object, **__: object) -> Iterator[Callable[..., None]]:
+        def write(ids: object, lengths: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        yield write
+
+    monkeypatch.setattr(encode_files, "ids_writer", full)
+    with pytest.raises(OSError, match="No space left"):
+        encode_corpus(tokenizer, DOCS, tmp_path / "ids.npy", threads=threads)
 
 
-def test_files_of_another_format(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    for name in ("ids.parquet", "ids.npy"):
-        (tmp_path / name).write_bytes(b"what is this")
-        with pytest.raises(FormatError, match="not a whole"):
-            list(read_ids(tmp_path / name))
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "texts.parquet")
-    with pytest.raises(FormatError, match="no column 'ids'"):
-        list(read_ids(tmp_path / "texts.parquet"))
-
-
-def test_an_array_needs_its_own_index(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    path = tmp_path / "ids.npy"
-    encode_corpus(tokenizer, DOCS, path)
-    np.save(index_path(path), np.array([0, 1], dtype=np.uint64))
-    with pytest.raises(FormatError, match="of another file"):
-        list(read_ids(path))
-    index_path(path).unlink()
-    with pytest.raises(FormatError, match=r"ids\.idx\.npy: no such file"):
-        list(read_ids(path))
-
-
-def test_ids_of_another_tokenizer_name_the_document(tokenizer: Tokenizer) -> None:
-    with pytest.raises(UnknownTokenError, match=r"^document 1: id 262 at position 2"):
-        list(decode_files(tokenizer, [io.StringIO("1\n2 3 262\n")]))
+def test_foreign_tokenizers_encode_corpora_too(tmp_path: Path) -> None:
+    """Those whose batches are lists of lists."""
+    tokenizer = FakeTokenizer(words=[b"the"], specials=["<|end|>"], text_only=False)
+    encode = tokenizer.encode_batch
+    tokenizer.encode_batch = lambda docs, *, threads, special: encode(docs, threads=threads, special="text")  # type: ignore[method-assign]
+    encode_corpus(tokenizer, DOCS, tmp_path / "ids.parquet", end="<|end|>")
+    end = tokenizer.vocab.special_tokens["<|end|>"]
+    expected = [[*tokenizer.encode(doc, special="text"), end] for doc in DOCS]
+    assert list(read_ids(tmp_path / "ids.parquet")) == expected

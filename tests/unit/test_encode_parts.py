@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from bytetok.training import encode_parts as module
 from bytetok.training.bpe import train_bpe
 from bytetok.training.corpus import Texts, read_texts
 from bytetok.training.counts import PretokenCounts
-from bytetok.training.encode_parts import EncodeJob, Part, Position, encode_parts, special_id
+from bytetok.training.encode_parts import EncodeJob, Part, Position, ahead, encode_parts, special_id
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +235,48 @@ def test_batches_of_tiny_documents_end_too(tokenizer: Tokenizer, monkeypatch: py
     texts = Texts.from_documents([""] * 10)
     parts = list(encode_parts(job_of(tokenizer, texts, end=(0,), part_ids=1), texts.sources))
     assert [len(part.lengths) for part in parts] == [4, 4, 2]
+
+
+# ------------------------------------------------------------------------------------------------------ reading ahead
+
+
+def test_items_come_in_order_one_ahead() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    for taken, number in enumerate(ahead(items())):
+        time.sleep(0.002)
+        assert number == taken
+        assert len(made) <= taken + 2
+    assert made == list(range(20))
+    assert list(ahead(iter([]))) == []
+
+
+def test_an_error_comes_after_what_was_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise CorpusError("no more")
+
+    taken = ahead(items())
+    assert next(taken) == 1
+    with pytest.raises(CorpusError, match="no more"):
+        next(taken)
+
+
+def test_reading_stops_when_nobody_wants_more() -> None:
+    is_closed = Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(1_000_000)
+        finally:
+            is_closed.set()
+
+    taken = ahead(items())
+    assert next(taken) == 0
+    taken.close()
+    assert is_closed.wait(10)
