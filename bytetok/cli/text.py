@@ -285,7 +285,7 @@ def decode(
         typer.Option("--json", help='Print a line {"text": ...} for each document.', rich_help_panel=options.OUTPUT),
     ] = False,
 ) -> None:
-    """Decode token ids to the bytes they stand for.
+    """Decode token ids to the bytes they stand for, special tokens to their text.
 
     Documents follow each other as they are, with nothing between them; --json keeps their bounds, as a
     jsonl corpus that every command reads. JSON holds text only: in it, bytes that are not UTF-8 become U+FFFD.
