@@ -93,13 +93,17 @@ def _write(tokenizer: Tokenizer, path: Path, *, lossy: bool) -> None:
         write_text(path, tiktoken_format.spell_ranks(tokenizer.vocab))
     elif path.suffix == ".json":
         write_text(path, json_format.spell(_to_json(tokenizer, lossy=lossy)))
-    elif lossy and path.suffix != ".bytetok":
-        json_format.write(
-            path, tokenizer.vocab, tokenizer.pattern, tokenizer.description(), normalizer=tokenizer.normalizer,
-            lossy=True,
-        )  # fmt: skip
-    else:
+    elif path.suffix == ".bytetok":
         tokenizer.save(path)
+    else:
+        json_format.write(
+            path,
+            tokenizer.vocab,
+            tokenizer.pattern,
+            tokenizer.description(),
+            normalizer=tokenizer.normalizer,
+            lossy=lossy,
+        )
 
 
 def _to_json(tokenizer: Tokenizer, *, lossy: bool) -> dict[str, Any]:
