@@ -27,6 +27,9 @@ from bytetok.tokenizer.vocab import CharacterScheme, Vocab
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 """A Unicode normalization form, as normalizers are called in the file."""
 
+FORMS: tuple[Form, ...] = get_args(Form)
+"""All of them."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -97,7 +100,7 @@ def _normalizer(part: Any) -> tuple[Form | None, list[Any]]:
     """The Unicode normalization form that comes first, and the steps after it."""
     steps = json_characters.steps_of(part, "normalizers")
     first = json_bytes.type_of(steps[0]).strip("'") if steps else None
-    form = next((form for form in get_args(Form) if form == first), None)
+    form = next((form for form in FORMS if form == first), None)
     return form, steps[1:] if form else steps
 
 

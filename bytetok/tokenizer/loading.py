@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from bytetok.errors import CorpusError, FormatError
-from bytetok.tokenizer import hub, json_format, references, sentencepiece_format, tekken_format, tiktoken_format
-from bytetok.tokenizer.foreign import ForeignTokenizer
-from bytetok.tokenizer.foreign_json import JsonTokenizer
-from bytetok.tokenizer.foreign_model import SentencePieceTokenizer
-from bytetok.tokenizer.json_added import NotOursError, read_added
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from bytetok.tokenizer.foreign import ForeignTokenizer
+
+# Each format is imported where it is met: what starts with one tokenizer should not wait for the others.
 
 # What a folder may hold, the best described first.
 _FOLDER_FILES = ("tokenizer.json", "tekken.json", "tokenizer.model")
@@ -35,6 +33,8 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
         return load_file(file, name=path.resolve().name)
     if path.is_file():
         return load_file(path, name=_name_of(path))
+    from bytetok.tokenizer import hub, references
+
     name = os.fspath(path_or_name)
     if references.is_reference(name):
         return _load_reference(name)
@@ -58,6 +58,8 @@ def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
         return load_ranks(path, name=name)
     if path.suffix == ".json":
         return _load_json(path, name=name)
+    from bytetok.tokenizer import sentencepiece_format
+
     data = sentencepiece_format.read_bytes(path)
     if sentencepiece_format.is_ranks(data):
         return load_ranks(path, name=name)
@@ -69,6 +71,8 @@ def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
 
 
 def _load_reference(name: str) -> Tokenizer | ForeignTokenizer:
+    from bytetok.tokenizer import references
+
     found = references.find_reference(name)
     reference = found.reference
     if found.source.format == "tiktoken":
@@ -87,6 +91,8 @@ def load_ranks(
 
     Raises FormatError for a broken file, and one whose pattern nothing says.
     """
+    from bytetok.tokenizer import tiktoken_format
+
     described = tiktoken_format.description_path(path)
     if pattern is None and described.is_file():
         return _load_described(path, described, name)
@@ -98,6 +104,9 @@ def load_ranks(
 
 
 def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
+    from bytetok.tokenizer import json_format, tiktoken_format
+    from bytetok.tokenizer.json_added import read_added
+
     content = json_format.read_json(described)
     pattern = content.get("pattern")
     stages = pattern.get("stages") if isinstance(pattern, dict) else None
@@ -105,13 +114,17 @@ def _load_described(path: Path, described: Path, name: str) -> Tokenizer:
         raise FormatError(f"{described}: expected the split pattern of {path.name}, with a list of stages")
     added = read_added(described, content.pop("added_tokens", None))
     normalizer = content.pop("normalizer", None)
-    if normalizer not in (None, *get_args(json_format.Form)):
-        raise FormatError(f"{described}: the normalizer is {normalizer!r}, expected {get_args(json_format.Form)}")
+    if normalizer not in (None, *json_format.FORMS):
+        raise FormatError(f"{described}: the normalizer is {normalizer!r}, expected one of {json_format.FORMS}")
     vocab = tiktoken_format.vocab_of(tiktoken_format.read_ranks(path), added, place=str(path))
     return Tokenizer(vocab, SplitPattern.of(stages), normalizer=normalizer, name=name, provenance=content)
 
 
 def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
+    import hashlib
+
+    from bytetok.tokenizer import references
+
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # The name first: gpt-4o and gpt-oss share their ranks.
     named = [known for known in references.REFERENCES if name in (known.name, *known.aliases)]
@@ -126,6 +139,9 @@ def _published(path: Path, name: str) -> tuple[str, Mapping[str, int]]:
 
 
 def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
+    from bytetok.tokenizer import json_format, tekken_format
+    from bytetok.tokenizer.json_added import NotOursError
+
     content = json_format.read_json(path)
     if tekken_format.is_tekken(content):
         vocab, pattern = tekken_format.read(path, content)
@@ -136,6 +152,8 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     try:
         found = json_format.read(path, content, own=own if isinstance(own, list) else ())
     except NotOursError as err:
+        from bytetok.tokenizer.foreign_json import JsonTokenizer
+
         return JsonTokenizer(path, path.read_text(encoding="utf-8"), name=name, reason=str(err))
     pattern = found.pattern
     if found.post_processor is not None:
@@ -147,10 +165,15 @@ def _load_json(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
 
 
 def _load_model(path: Path, data: bytes, *, name: str) -> Tokenizer | ForeignTokenizer:
+    from bytetok.tokenizer import sentencepiece_format
+    from bytetok.tokenizer.json_added import NotOursError
+
     model = sentencepiece_format.parse(path, data)
     try:
         vocab = sentencepiece_format.to_vocab(model)
     except NotOursError as err:
+        from bytetok.tokenizer.foreign_model import SentencePieceTokenizer
+
         return SentencePieceTokenizer(path, data, name=name, reason=str(err))
     return Tokenizer(vocab, SplitPattern.of("none"), name=name, provenance={"source": path.name})
 
@@ -158,6 +181,8 @@ def _load_model(path: Path, data: bytes, *, name: str) -> Tokenizer | ForeignTok
 def _provenance(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    import json
+
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
