@@ -256,6 +256,15 @@ def test_normalized_tokens_are_found_in_what_the_others_leave(tokens: tuple[Cont
 # what is refused ------------------------------------------------------------------------------------------------------
 
 
+def test_a_byte_without_a_token_is_an_error_where_it_stands(tmp_path: Path) -> None:
+    tokenizer = load(tmp_path, without("d"))
+    assert isinstance(tokenizer, bt.Tokenizer)
+    assert tokenizer.encode("abc") == [A, A + 1, A + 2]
+    # `tokenizers` leaves such a byte out without a word
+    with pytest.raises(FormatError, match=r"byte 0x64.* offset 4"):
+        tokenizer.encode("abc d")
+
+
 def broken(change: Callable[[Content], object]) -> Content:
     described = copy.deepcopy(content(("ab", "abc"), (["a", "b"], ["ab", "c"]), (added(258, "<s>"),)))
     change(described)
