@@ -64,9 +64,12 @@ class JsonTokenizer(ForeignTokenizer):
 
     def _encode(self, texts: Sequence[str], special: Special, threads: int | None) -> list[list[int]]:
         engine = self._of_tokens if special == "allow" else self._of_text
-        if threads == 1 or len(texts) < 2:
-            return [list(engine.encode(text, add_special_tokens=False).ids) for text in texts]
-        return [list(encoded.ids) for encoded in engine.encode_batch_fast(texts, add_special_tokens=False)]
+        try:
+            if threads == 1 or len(texts) < 2:
+                return [list(engine.encode(text, add_special_tokens=False).ids) for text in texts]
+            return [list(encoded.ids) for encoded in engine.encode_batch_fast(texts, add_special_tokens=False)]
+        except Exception as err:  # such as a character without a token, where the file names no unknown one
+            raise FormatError(f"{self._path}: tokenizers cannot encode this text: {err}") from err
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._of_text.decode(ids, skip_special_tokens=False))

@@ -247,6 +247,16 @@ def test_a_file_that_nothing_runs_says_both_reasons(tmp_path: Path) -> None:
         bt.Tokenizer.load(path)
 
 
+def test_a_character_without_a_token_is_an_error_of_the_file(tmp_path: Path) -> None:
+    described = unigram()
+    described["model"].update(unk_id=None, byte_fallback=False)
+    tokenizer = load(tmp_path, described)
+    assert tokenizer.encode("the") == [3]
+    for docs in (["é"], ["the", "é"]):
+        with pytest.raises(FormatError, match=r"tokenizer\.json: tokenizers cannot encode this text"):
+            tokenizer.encode_batch(docs)
+
+
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(word_piece()))
     modules: Any = sys.modules
