@@ -24,6 +24,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def flag_of(part: Mapping[str, Any], name: str, default: bool) -> bool:
+    """An option that is true or false; NotOursError if it is something else, which `tokenizers` may make sense of."""
+    value = part.get(name, default)
+    if type(value) is not bool:
+        raise NotOursError(f"{name} is {shown(value)}")
+    return value
+
+
 def read_added(path: Path, added: object) -> dict[str, AddedToken]:
     """Read a list of added tokens as tokenizer.json has it; FormatError names the one that is broken."""
     if not isinstance(added, list):
@@ -40,7 +48,13 @@ def read_added(path: Path, added: object) -> dict[str, AddedToken]:
             text.encode()
         except UnicodeEncodeError as err:
             raise FormatError(f"{path}: added token {place}, {shown(text)}, holds a lone surrogate") from err
-        tokens[text] = AddedToken(text, token_id, **{flag: bool(entry.get(flag)) for flag in _FLAGS})
+        flags = {flag: entry.get(flag, False) for flag in _FLAGS}
+        for flag, value in flags.items():
+            if type(value) is not bool:
+                raise FormatError(
+                    f"{path}: added token {place}, {shown(text)}: {flag} is {shown(value)}, expected true or false"
+                )
+        tokens[text] = AddedToken(text, token_id, **flags)
     return tokens
 
 

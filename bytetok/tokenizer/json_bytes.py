@@ -9,7 +9,7 @@ from typing import Any
 
 from bytetok.errors import FormatError, InvalidPatternError
 from bytetok.tokenizer.bytelevel import CHARACTERS, to_bytes
-from bytetok.tokenizer.json_added import NotOursError, refuse_double_roles
+from bytetok.tokenizer.json_added import NotOursError, flag_of, refuse_double_roles
 from bytetok.tokenizer.json_model import read_entries, read_merges
 from bytetok.tokenizer.patterns import NAMED, SplitPattern
 from bytetok.tokenizer.tekken_format import TEKKEN_PATTERN
@@ -52,14 +52,14 @@ def _stages(part: Any, own: Collection[str]) -> list[str]:
     for position, step in enumerate(parts):
         kind = step.get("type") if isinstance(step, dict) else None
         if kind == "ByteLevel" and position == len(parts) - 1:
-            if step.get("add_prefix_space", True):
+            if flag_of(step, "add_prefix_space", True):
                 raise NotOursError("pre_tokenizer.add_prefix_space is true")
-            if step.get("use_regex", True):
+            if flag_of(step, "use_regex", True):
                 stages += NAMED["gpt2"]
             return stages or list(NAMED["none"])
         if kind == "Split":
             stages.append(_split(step, position, own))
-        elif kind == "Digits" and step.get("individual_digits"):
+        elif kind == "Digits" and flag_of(step, "individual_digits", False):
             stages += NAMED["digits"]
         else:
             raise NotOursError(f"pre_tokenizer step {position} is {type_of(step)}")
@@ -74,13 +74,10 @@ def _split(step: Mapping[str, Any], position: int, own: Collection[str]) -> str:
     if regex not in own and regex not in _KNOWN and not _SAFE.fullmatch(regex):
         raise NotOursError(f"pre_tokenizer step {position}: `tokenizers` may read the regex otherwise than we do")
     # "Removed" with "invert" keeps the matches and drops what is between them, of which there may be nothing.
-    inverted = step.get("behavior") == "Removed" and step.get("invert") and regex in _COVERING
-    if inverted or (step.get("behavior") == "Isolated" and not step.get("invert")):
+    behavior, invert = step.get("behavior"), flag_of(step, "invert", False)
+    if (behavior == "Removed" and invert and regex in _COVERING) or (behavior == "Isolated" and not invert):
         return regex
-    raise NotOursError(
-        f"pre_tokenizer step {position} is 'Split' with behavior {step.get('behavior')!r} and invert "
-        f"{step.get('invert')!r}"
-    )
+    raise NotOursError(f"pre_tokenizer step {position} is 'Split' with behavior {behavior!r} and invert {invert}")
 
 
 def type_of(part: object) -> str:
@@ -103,7 +100,7 @@ def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken
             tokens[token_id] = _token_bytes(string)
     for token in added.values():
         tokens[token.id] = token.text.encode()
-    whole_first = bool(model.get("ignore_merges"))
+    whole_first = flag_of(model, "ignore_merges", False)
     merges = read_merges(path, model.get("merges") or [], entries)
     refuse_double_roles(added, entries, merges, pattern if whole_first else None)
     pairs = tuple([(left, right) for left, right, _ in merges])

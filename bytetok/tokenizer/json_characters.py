@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bytetok.errors import LossyConversionError
-from bytetok.tokenizer.json_added import NotOursError, shown
+from bytetok.tokenizer.json_added import NotOursError, flag_of, shown
 from bytetok.tokenizer.json_bytes import type_of
 from bytetok.tokenizer.json_model import read_entries, read_merges
 from bytetok.tokenizer.vocab import AddedToken, CharacterScheme, Vocab
@@ -69,7 +69,7 @@ def read_prefix(normalizers: Sequence[Any], pre_tokenizer: Any, tokens: Mapping[
 def _of_metaspace(step: Mapping[str, Any], tokens: Mapping[str, int]) -> Prefix:
     if step.get("replacement") != MARK:
         raise NotOursError(f"pre_tokenizer.replacement is {step.get('replacement')!r}")
-    if step.get("split", True):
+    if flag_of(step, "split", True):
         # Splitting before each mark changes nothing if no token reaches over one.
         over = next((token for token in tokens if MARK in token[1:]), None)
         if over is not None:
@@ -97,7 +97,7 @@ def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken
     tokens than `tokenizers` does.
     """
     entries, size = read_entries(path, model, added)
-    if model.get("ignore_merges"):
+    if flag_of(model, "ignore_merges", False):
         raise NotOursError("model.ignore_merges is true, and text is not split into words")
     byte_ids = _byte_ids(entries, added)
     merges = read_merges(path, model.get("merges") or [], entries)

@@ -14,6 +14,7 @@ from bytetok.tokenizer import json_bytes, json_characters
 from bytetok.tokenizer.bytelevel import to_characters
 from bytetok.tokenizer.json_added import (
     NotOursError,
+    flag_of,
     flags_of,
     may_be_pretoken,
     read_added,
@@ -77,9 +78,9 @@ def read(path: Path, content: Mapping[str, Any] | None = None, *, own: Collectio
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             raise NotOursError(f"model.{key} is {model[key]!r}")
-    added = read_added(path, content.get("added_tokens") or [])
+    added = read_added(path, content.get("added_tokens", []))
     form, steps = _normalizer(content.get("normalizer"))
-    if model.get("byte_fallback"):
+    if flag_of(model, "byte_fallback", False):
         entries = model.get("vocab")
         prefix = json_characters.read_prefix(
             steps, content.get("pre_tokenizer"), entries if isinstance(entries, dict) else {}
