@@ -28,6 +28,7 @@ from sentencepiece_files import (
 )
 from small import CORPUS
 from strategies import texts
+from vocabularies import Characters, characters
 
 import bytetok as bt
 from bytetok.errors import EncodingError, FormatError, SpecialTokenError, UnknownTokenError
@@ -126,6 +127,22 @@ def test_any_text(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     data = trained_model()
     tokenizer = load(tmp_path_factory.mktemp("spm"), data)
     assert tokenizer.encode(text, special="text") == peer(data).encode(text)
+
+
+@given(made=characters(), symbols=st.sets(st.sampled_from(["<x>", "aa", "<", "é"]), max_size=2), data=st.data())
+def test_any_model(
+    made: Characters, symbols: set[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kinds = {"<unk>": UNKNOWN, **{made.pieces[token_id]: BYTE for token_id in made.byte_ids}}
+    pieces = [
+        (text, score, kinds.get(text, NORMAL)) for text, score in zip(made.pieces, made.scores, strict=True)
+    ]
+    new = sorted(symbols.difference(made.pieces))
+    content = model([*pieces, *((text, 0.0, USER_DEFINED) for text in new)])
+    tokenizer, processor = load(tmp_path_factory.mktemp("model"), content), peer(content)
+    for text in data.draw(st.lists(made.texts(8), min_size=1, max_size=4)):
+        for sample in (text, "".join([*new, text, *new])):
+            assert tokenizer.encode(sample, special="text") == processor.encode(sample)
 
 
 @pytest.mark.parametrize("name", ["mistral-v1", "mistral-v3"])
