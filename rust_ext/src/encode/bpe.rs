@@ -57,13 +57,22 @@ impl View<'_> {
         let first = ids.len();
         let mut dead = Dead::default();
         let mut at = 0;
-        let mut next = Trie::longest(self.nodes, pretoken);
         let mut last = NONE;
         while at < pretoken.len() {
-            if next == NONE && Trie::longest(self.nodes, pretoken.get(at..).unwrap_or_default()) == NONE {
+            let (mut next, mut length) = Trie::longest(self.nodes, pretoken.get(at..).unwrap_or_default());
+            if next == NONE {
                 return Err(Unknown(at));
             }
             loop {
+                let end = at + length;
+                if next != NONE
+                    && !dead.has(end)
+                    && (last == NONE || self.pairs.meet(self.derivations, last, next))
+                {
+                    ids.push(next);
+                    (last, at) = (next, end);
+                    break;
+                }
                 if next == NONE {
                     // Nothing may follow here: this border is no border of the encoding.
                     dead.add(at);
@@ -72,19 +81,11 @@ impl View<'_> {
                     };
                     at -= self.length(taken);
                     last = if ids.len() > first { ids.last().copied().unwrap_or(NONE) } else { NONE };
-                    next = self.shorter.get(taken as usize).copied().unwrap_or(NONE);
-                    continue;
-                }
-                let end = at + self.length(next);
-                if !dead.has(end) && (last == NONE || self.pairs.meet(self.derivations, last, next)) {
-                    ids.push(next);
-                    last = next;
-                    at = end;
-                    break;
+                    next = taken;
                 }
                 next = self.shorter.get(next as usize).copied().unwrap_or(NONE);
+                length = self.length(next);
             }
-            next = Trie::longest(self.nodes, pretoken.get(at..).unwrap_or_default());
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //! branch; the lines of a whole batch are asked for before they are needed. Longer pretokens have a table of their own.
 //! Both have a fixed size: what is new takes the place of what is old, and memory does not grow with the text.
 
-use super::lexicon::View;
 use crate::prefetch;
 
 /// The longest pretoken that is a key by itself.
@@ -13,7 +12,7 @@ pub const PACKED: usize = 15;
 /// The most ids a line holds for a pretoken.
 const INLINE: usize = 4;
 /// Longer pretokens than this hardly come again.
-const MEMORABLE: usize = 96;
+const MEMORABLE: usize = 255;
 
 /// The bytes of a pretoken, and its length in the byte after.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +59,31 @@ struct Line {
     ids: [[u32; INLINE]; 2],
 }
 
+impl Line {
+    /// The ids of a key and how many there are; 0 if it is not here.
+    #[inline(always)]
+    fn get(&self, key: Key) -> ([u32; INLINE], usize) {
+        let [first, second] = self.keys;
+        let is_first = first.low == key.low && first.high & PLAIN == key.high;
+        let is_second = second.low == key.low && second.high & PLAIN == key.high;
+        let high = if is_second { second.high } else { first.high };
+        let ids = if is_second { self.ids[1] } else { self.ids[0] };
+        (ids, if is_first | is_second { (high >> COUNT_AT) as usize } else { 0 })
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, key: Key, ids: [u32; INLINE], moves: bool) {
+        if self.keys[0] == Key::default() {
+            (self.keys[0], self.ids[0]) = (key, ids);
+            return;
+        }
+        if moves {
+            (self.keys[0], self.ids[0]) = (self.keys[1], self.ids[1]);
+        }
+        (self.keys[1], self.ids[1]) = (key, ids);
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Long {
     hash: u64,
@@ -72,29 +96,26 @@ struct Long {
 /// The memory of one thread at work.
 pub struct Memo {
     lines: Vec<Line>,
-    /// Slow lookups so far, until the memory is worth its full size.
-    misses: usize,
-    full: bool,
+    /// How many pretokens were put in since the table last grew.
+    put: usize,
     longs: Vec<Long>,
     long_texts: Vec<u8>,
     long_ids: Vec<u32>,
 }
 
-/// The lines a memory starts with: short texts need no more, and pay for no more.
+/// The lines a memory starts with, and the most it has: 8 MB, which hold the words of most languages.
 const SMALL: usize = 1 << 8;
-/// After so many slow lookups it gets its full size.
-const WORTH_IT: usize = 1 << 10;
+const LARGE: usize = 1 << 17;
 /// Places for long pretokens, and how much text they may take together.
-const LONGS: usize = 1 << 15;
-const LONG_TEXTS: usize = 1 << 20;
+const LONGS: usize = 1 << 16;
+const LONG_TEXTS: usize = 3 << 20;
 
 impl Memo {
     /// An empty memory.
     pub fn new() -> Self {
         Memo {
             lines: vec![Line::default(); SMALL],
-            misses: 0,
-            full: false,
+            put: 0,
             longs: Vec::new(),
             long_texts: Vec::new(),
             long_ids: Vec::new(),
@@ -106,6 +127,12 @@ impl Memo {
         hash as usize & (self.lines.len() - 1)
     }
 
+    /// Where a key goes if its line is full.
+    #[inline(always)]
+    fn other_place(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.lines.len() - 1)
+    }
+
     /// Asks for the line of a key.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
@@ -115,13 +142,16 @@ impl Memo {
     /// The ids of a key and how many there are; 0 if it is not known.
     #[inline(always)]
     pub fn get(&self, key: Key, hash: u64) -> ([u32; INLINE], usize) {
-        let Some(line) = self.lines.get(self.place(hash)) else { return ([0; INLINE], 0) };
-        let [first, second] = line.keys;
-        let is_first = first.low == key.low && first.high & PLAIN == key.high;
-        let is_second = second.low == key.low && second.high & PLAIN == key.high;
-        let high = if is_second { second.high } else { first.high };
-        let ids = if is_second { line.ids[1] } else { line.ids[0] };
-        (ids, if is_first | is_second { (high >> COUNT_AT) as usize } else { 0 })
+        self.lines.get(self.place(hash)).map_or(([0; INLINE], 0), |line| line.get(key))
+    }
+
+    /// The same in the line where it would be if its own was full.
+    #[inline(always)]
+    pub fn get_displaced(&self, key: Key, hash: u64) -> ([u32; INLINE], usize) {
+        if self.lines.get(self.place(hash)).is_none_or(|line| line.keys[1] == Key::default()) {
+            return ([0; INLINE], 0);
+        }
+        self.lines.get(self.other_place(hash)).map_or(([0; INLINE], 0), |line| line.get(key))
     }
 
     /// Remembers the ids of a key, if they fit.
@@ -129,39 +159,45 @@ impl Memo {
         if ids.is_empty() || ids.len() > INLINE {
             return;
         }
-        let place = self.place(hash);
-        if let Some(line) = self.lines.get_mut(place) {
-            // The one that was there first gives way to the second, and the second to the new one.
-            line.keys[0] = line.keys[1];
-            line.ids[0] = line.ids[1];
-            line.keys[1] = Key { low: key.low, high: key.high | (ids.len() as u64) << COUNT_AT };
-            for (to, from) in line.ids[1].iter_mut().zip(ids) {
-                *to = *from;
+        self.put += 1;
+        if self.put > self.lines.len() && self.lines.len() < LARGE {
+            self.grow();
+        }
+        let mut entry = [0; INLINE];
+        for (to, from) in entry.iter_mut().zip(ids) {
+            *to = *from;
+        }
+        let key = Key { low: key.low, high: key.high | (ids.len() as u64) << COUNT_AT };
+        self.place_in(key, hash, entry);
+    }
+
+    fn place_in(&mut self, key: Key, hash: u64, ids: [u32; INLINE]) {
+        // What is met first is met often, and stays; the second place is for what comes and goes. Now and then something
+        // moves from there to the first, so that a text of another kind is not left with what the one before it had.
+        let moves = self.put % 16 == 0;
+        let (own, other) = (self.place(hash), self.other_place(hash));
+        for (place, must) in [(own, false), (other, false), (own, true)] {
+            if let Some(line) = self.lines.get_mut(place)
+                && (must || line.keys[1] == Key::default())
+            {
+                return line.insert(key, ids, moves);
             }
         }
     }
 
-    /// Counts a slow lookup; after enough of them, makes room and puts all short tokens in.
-    pub fn miss(&mut self, view: &View<'_>) {
-        self.misses += 1;
-        if self.full || self.misses < WORTH_IT {
-            return;
-        }
-        self.full = true;
-        let size = (view.len() * 5 / 4).next_power_of_two().clamp(SMALL, 1 << 19);
-        self.lines = lines(size);
-        for (id, made) in view.derivations.iter().enumerate().rev() {
-            let token = view.token(id as u32);
-            if made[2] != super::lexicon::NEVER && !token.is_empty() && token.len() <= PACKED {
-                let key = Key::pack(token, 0, token.len());
-                self.put(key, key.hash(), &[id as u32]);
-            }
-        }
-        for &id in view.odd {
-            let token = view.token(id);
-            if token.len() <= PACKED {
-                let key = Key::pack(token, 0, token.len());
-                self.put(key, key.hash(), &[id]);
+    /// Four times as many lines, with all that is known.
+    #[cold]
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.lines);
+        self.lines = lines((old.len() * 4).min(LARGE));
+        self.put = 0;
+        for line in old {
+            for (key, ids) in line.keys.into_iter().zip(line.ids) {
+                let plain = Key { low: key.low, high: key.high & PLAIN };
+                if plain != Key::default() {
+                    self.place_in(key, plain.hash(), ids);
+                    self.put += 1;
+                }
             }
         }
     }
@@ -236,9 +272,17 @@ impl Memo {
 fn lines(count: usize) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::with_capacity(count);
     #[cfg(target_os = "linux")]
-    // SAFETY: advice about memory that this vector owns; it changes no contents, and failure does no harm.
-    unsafe {
-        libc::madvise(lines.as_mut_ptr().cast(), count * size_of::<Line>(), libc::MADV_HUGEPAGE);
+    {
+        const PAGE: usize = 4096;
+        let start = lines.as_mut_ptr().addr();
+        let (first, end) = (start.next_multiple_of(PAGE), (start + count * size_of::<Line>()) / PAGE * PAGE);
+        if first < end {
+            // SAFETY: advice about whole pages inside memory that this vector owns; it changes no contents, and if it
+            // fails nothing is lost.
+            unsafe {
+                libc::madvise(lines.as_mut_ptr().byte_add(first - start).cast(), end - first, libc::MADV_HUGEPAGE);
+            }
+        }
     }
     lines.resize(count, Line::default());
     lines

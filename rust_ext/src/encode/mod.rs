@@ -377,9 +377,13 @@ impl Job<'_> {
     ) -> std::result::Result<(), Unknown> {
         let pretoken = text.get(start..end).unwrap_or_default();
         if pretoken.len() <= PACKED {
+            let (four, count) = self.work.memo.get_displaced(key, hash);
+            if count > 0 {
+                ids.extend(four.iter().take(count));
+                return Ok(());
+            }
             self.pretoken(pretoken, ids)?;
             self.work.memo.put(key, hash, ids);
-            self.work.memo.miss(&self.view);
             return Ok(());
         }
         let (view, encoder) = (self.view, self.encoder);

@@ -16,6 +16,8 @@ const VACANT: u64 = (1 << LABEL_BITS) - 1;
 const BLOCK: usize = 256;
 /// Vacant places are looked for in this many blocks at the end; the ones before are nearly full.
 const OPEN_BLOCKS: usize = 16;
+/// And at most so many of them: looking further takes longer than the space is worth.
+const TRIES: usize = 48;
 
 /// A node: the id of the token that ends here, the base of the children, and the byte that leads here.
 #[inline(always)]
@@ -52,18 +54,18 @@ impl Trie {
         if node & VACANT == VACANT { NONE } else { token_of(node) }
     }
 
-    /// The id of the longest token that `text` starts with.
+    /// The id of the longest token that `text` starts with, and its length.
     #[inline(always)]
-    pub fn longest(nodes: &[u64], text: &[u8]) -> u32 {
+    pub fn longest(nodes: &[u64], text: &[u8]) -> (u32, usize) {
         let mut base = base_of(nodes.first().copied().unwrap_or(0));
-        let mut best = NONE;
-        for &byte in text {
+        let mut best = (NONE, 0);
+        for (at, &byte) in text.iter().enumerate() {
             let Some(&child) = nodes.get(base ^ usize::from(byte)) else { break };
             if child & VACANT != u64::from(byte) {
                 break;
             }
             let token = token_of(child);
-            best = if token == NONE { best } else { token };
+            best = if token == NONE { best } else { (token, at + 1) };
             base = base_of(child);
         }
         best
@@ -74,8 +76,8 @@ struct Builder {
     nodes: Vec<u64>,
     /// Whether a place is the base of a node.
     used: Vec<bool>,
-    /// The first block in which vacant places are looked for.
-    first_open: usize,
+    /// One bit a place: whether no node stands there.
+    vacant: Vec<u64>,
 }
 
 impl Builder {
@@ -85,7 +87,7 @@ impl Builder {
         if let Some(root) = nodes.first_mut() {
             *root = node(NONE, 0, VACANT);
         }
-        Builder { nodes, used: vec![true; BLOCK], first_open: 1 }
+        Builder { nodes, used: vec![true; BLOCK], vacant: vec![0; BLOCK / 64] }
     }
 
     /// Places the children of all nodes, one node after the other.
@@ -120,8 +122,9 @@ impl Builder {
                 let ends = tokens.get(first).filter(|(bytes, _)| bytes.len() == depth + 1);
                 let token = ends.map_or(NONE, |(_, id)| *id);
                 let place = base ^ usize::from(label);
-                if let Some(slot) = self.nodes.get_mut(place) {
+                if let (Some(slot), Some(word)) = (self.nodes.get_mut(place), self.vacant.get_mut(place / 64)) {
                     *slot = node(token, 0, u64::from(label));
+                    *word &= !(1 << (place % 64));
                 }
                 open.push((first, last, depth + 1, place));
             }
@@ -132,23 +135,30 @@ impl Builder {
     /// A base that no node has, at which all children fall on vacant places.
     fn find_base(&mut self, children: &[(u8, usize, usize)]) -> usize {
         let first = children.first().map_or(0, |(label, _, _)| usize::from(*label));
-        let blocks = self.nodes.len() / BLOCK;
-        self.first_open = self.first_open.max(blocks.saturating_sub(OPEN_BLOCKS));
-        for place in self.first_open.max(1) * BLOCK..self.nodes.len() {
-            let base = place ^ first;
-            if self.used.get(base).copied().unwrap_or(true) {
-                continue;
-            }
-            let vacant = |(label, _, _): &(u8, usize, usize)| {
-                self.nodes.get(base ^ usize::from(*label)).is_some_and(|node| *node == VACANT)
-            };
-            if children.iter().all(vacant) {
-                return base;
+        let words = BLOCK / 64;
+        let mut tries = 0;
+        'blocks: for index in self.vacant.len().saturating_sub(OPEN_BLOCKS * words)..self.vacant.len() {
+            let mut word = self.vacant.get(index).copied().unwrap_or(0);
+            while word != 0 {
+                let place = index * 64 + word.trailing_zeros() as usize;
+                word &= word - 1;
+                tries += 1;
+                if tries > TRIES {
+                    break 'blocks;
+                }
+                let base = place ^ first;
+                let vacant = |(label, _, _): &(u8, usize, usize)| {
+                    self.nodes.get(base ^ usize::from(*label)).is_some_and(|node| *node == VACANT)
+                };
+                if !self.used.get(base).copied().unwrap_or(true) && children.iter().all(vacant) {
+                    return base;
+                }
             }
         }
         let base = self.nodes.len();
         self.nodes.resize(base + BLOCK, VACANT);
         self.used.resize(base + BLOCK, false);
-        base
+        self.vacant.resize((base + BLOCK) / 64, u64::MAX);
+        base ^ first
     }
 }

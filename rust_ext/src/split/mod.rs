@@ -46,8 +46,10 @@ enum Stage {
 
 impl Stage {
     fn new(pattern: &str) -> Result<Self> {
-        let canonical = named::ALIASES.iter().find(|(alias, _)| *alias == pattern).map_or(pattern, |(_, name)| name);
-        Ok(match canonical {
+        // A line end in a published file may be written as the character that it is.
+        let spelled = pattern.replace('\r', r"\r").replace('\n', r"\n");
+        let known = named::ALIASES.iter().find(|(alias, _)| *alias == spelled);
+        Ok(match known.map_or(spelled.as_str(), |(_, name)| name) {
             named::GPT2 => Stage::Gpt2,
             named::CL100K => Stage::Cl100k,
             named::LLAMA3 => Stage::Llama3,
@@ -154,22 +156,6 @@ impl Splitter {
             [Stage::Numbers3, Stage::Han, Stage::DeepSeek] => deepseek(text, emit),
             [first, rest @ ..] => first.each(text, |start, end| Self::nested(rest, text, start, end, &mut emit)),
         }
-    }
-
-    /// Calls `emit(base, ends)` for batches of pretokens in order, without gaps.
-    pub fn each_batch<F: FnMut(usize, &[u32]) -> Result<()>>(&self, text: &str, mut emit: F) -> Result<()> {
-        let mut ends = Vec::with_capacity(1024);
-        let mut base = 0;
-        self.each(text, |_, end| {
-            ends.push((end - base) as u32);
-            if ends.len() == 1024 {
-                emit(base, &ends)?;
-                base = end;
-                ends.clear();
-            }
-            Ok(())
-        })?;
-        if ends.is_empty() { Ok(()) } else { emit(base, &ends) }
     }
 
     fn nested(
