@@ -14,6 +14,7 @@ mod block;
 mod cl100k;
 mod classify;
 mod common;
+mod deepseek;
 mod gpt2;
 mod o200k;
 mod simd;
@@ -75,6 +76,7 @@ pub enum Pattern {
     Tekken,
     Gpt2,
     DigitsGpt2,
+    DeepSeek,
 }
 
 /// Splits `text` if the processor can; `false`, and nothing done, if not.
@@ -92,6 +94,7 @@ fn split_at(level: Available, pattern: Pattern, text: &str, batch: &mut Batch<'_
         Pattern::Tekken => simd::run::<o200k::O200k<1, false, false>>(level, text, batch),
         Pattern::Gpt2 => simd::run::<gpt2::Gpt2<false>>(level, text, batch),
         Pattern::DigitsGpt2 => simd::run::<gpt2::Gpt2<true>>(level, text, batch),
+        Pattern::DeepSeek => simd::run::<deepseek::DeepSeek>(level, text, batch),
     }
 }
 

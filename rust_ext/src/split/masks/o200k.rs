@@ -46,9 +46,9 @@ impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Rules for O2
             _ => numbers::<4>(now, before, &mut self.phase),
         };
         let number = if PREFIXED { number & !joins } else { number };
-        let white = [now.white, next.white];
+        let solid = [!now.white, !next.white];
         let mut starts = word | first_other | number;
-        starts |= white_space(view, now, next, before, [attached, self.attached], white);
+        starts |= white_space(view, now, next, before, [attached, self.attached], solid);
 
         // A word ends where upper case follows lower case; between them may be letters without case and marks.
         let caseless = letter & !(now.upper | now.lower);

@@ -115,7 +115,7 @@ const NASTY: &[&str] = &[
     "$",
     "\u{fe0f}",
     "゛",
-    "・",
+    "・", "\u{3040}", "\u{3099}", "\u{e0001}",
 ];
 
 /// A few kinds only, so that runs and repetitions come up.
