@@ -255,6 +255,19 @@ fn the_ends_of_a_text_are_found_wherever_it_ends() {
     }
 }
 
+/// Marks behind others are where the words of o200k depend on all that is before.
+#[test]
+fn marks_behind_others() {
+    let units = ["!", "😀", "\u{301}", "\u{fe0f}", " ", "a", "B", "漢", "\n", "/", "'s", "1"];
+    let mut texts = vec![String::new()];
+    for _ in 0..4 {
+        texts = texts.iter().flat_map(|text| units.map(|unit| format!("{text}{unit}"))).collect();
+    }
+    for (lead, text) in texts.iter().enumerate() {
+        check(&format!("{}{text}{text}", "x".repeat(lead % 9 + 48))).unwrap();
+    }
+}
+
 /// All files of the folder named in `BYTETOK_CORPORA`, whole.
 #[test]
 #[ignore = "needs corpora"]
