@@ -4,7 +4,8 @@
 //! then a few operations on masks that give the starts of all pretokens of the block at once ([`Rules`]); and the bits
 //! become numbers ([`batch`]). No step looks at one character after the other, so nothing is there to mispredict.
 //!
-//! What the rules of a pattern do not cover, they call unclear: there its scanner takes over for a pretoken or two. No pattern here looks behind, so blocks may go on at any start of a pretoken.
+//! What the rules of a pattern do not cover, they call unclear: there its scanner takes over for a pretoken or two. No
+//! pattern here looks behind, so blocks may go on at any start of a pretoken.
 //!
 //! The results are those of the scanners, on every text; the tests hold every level of vector instructions to that.
 //! Processors without such a level run the scanners.
