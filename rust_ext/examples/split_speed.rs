@@ -11,7 +11,7 @@ use _core::split::{NAMED, Splitter};
 /// The speed of the best of a few rounds of `split`, which gives the number of pretokens.
 fn best(bytes: usize, mut split: impl FnMut() -> _core::Result<u64>) -> Result<(f64, u64), Box<dyn Error>> {
     let (mut best, mut count) = (f64::MAX, 0);
-    for _ in 0..15 {
+    for _ in 0..(300_000_000 / bytes.max(1)).clamp(10, 300) {
         let start = Instant::now();
         count = split()?;
         best = best.min(start.elapsed().as_secs_f64());

@@ -186,6 +186,7 @@ impl Splitter {
             [Stage::Tekken] => Pattern::Tekken,
             [Stage::Gpt2] => Pattern::Gpt2,
             [Stage::Numbers1, Stage::Gpt2] => Pattern::DigitsGpt2,
+            [Stage::Numbers3, Stage::Han, Stage::DeepSeek] => Pattern::DeepSeek,
             _ => return None,
         })
     }

@@ -4,7 +4,9 @@
 //! once, looks at most one run of characters ahead, and never backtracks over more than the run in hand, so splitting
 //! is linear. The comments give the part of the regex that each branch stands for.
 
-use super::classes::{CASELESS, Class, LETTER, LOWER, MARK, NUMBER, OTHER, PUNCTUATION, SPACE, Tables, UPPER};
+use super::classes::{
+    CASELESS, Class, HAN_RANGES, LETTER, LOWER, MARK, NUMBER, OTHER, PUNCTUATION, SPACE, Tables, UPPER,
+};
 
 /// Text under a scanner. `bytes` is valid UTF-8.
 #[derive(Clone, Copy)]
@@ -355,7 +357,7 @@ impl Han {
             return None;
         }
         let (code_point, length) = text.decode(first, at);
-        matches!(code_point, 0x4E00..=0x9FA5 | 0x3040..=0x30FF).then_some(length)
+        HAN_RANGES.iter().any(|range| range.contains(&code_point)).then_some(length)
     }
 }
 

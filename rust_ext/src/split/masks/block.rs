@@ -19,7 +19,7 @@ pub struct Block {
     pub other: u64,
     /// `[\p{P}\p{S}]`.
     pub punctuation: u64,
-    /// The second stage of DeepSeek-V3; only its own rules ask for it, and such characters have no other class then.
+    /// The second stage of DeepSeek-V3; only its own rules ask for it, and have its marks among the letters.
     pub han: u64,
     /// `[\r\n]`.
     pub newline: u64,

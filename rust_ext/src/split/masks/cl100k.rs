@@ -31,8 +31,8 @@ impl<const DIGITS: u32, const TAIL: bool> Rules for Cl100k<DIGITS, TAIL> {
         let word = now.letter & !after(now.letter, before.letter) & !after_blank & !joins;
 
         let mut starts = word | other | numbers::<DIGITS>(now, before, &mut self.phase);
-        let white = [now.white, next.white];
-        starts |= white_space(view, now, next, before, [attached, self.attached], white);
+        let solid = [!now.white, !next.white];
+        starts |= white_space(view, now, next, before, [attached, self.attached], solid);
 
         // A contraction at the start of a pretoken ends it; letters that follow start anew.
         let mut cut = self.cut;

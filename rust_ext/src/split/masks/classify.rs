@@ -53,18 +53,18 @@ pub fn classify<L: Level, R: Rules>(window: &Window, tables: &Tables, spill: &mu
         wide(window, now.high & !now.inner, tables, spill, &mut classes);
         let Some(first) = classes.first_chunk::<64>() else { return Block::default() };
         let planes = L::planes(first);
-        let high = now.high;
+        now.punctuation |= planes.punctuation & now.high;
         if R::HAN {
-            now.han = planes.upper & planes.lower & high;
+            now.han = planes.upper & planes.lower & now.high;
+            now.letter |= now.han & !(planes.punctuation | planes.number);
         }
-        let high = high & !now.han;
+        let high = now.high & !now.han;
         now.upper |= planes.upper & high;
         now.lower |= planes.lower & high;
         now.letter |= (planes.upper | planes.lower | planes.caseless) & high;
         now.mark = planes.mark & high;
         now.number |= planes.number & high;
         now.white |= planes.white & high;
-        now.punctuation |= planes.punctuation & high;
     }
     now.other = !(now.letter | now.number | now.white);
     now

@@ -4,19 +4,21 @@ use super::View;
 use super::block::{Block, after, ahead, below, bit, bits, reach};
 use crate::split::classes::SPACE;
 
-/// The last character of each run of `blank` that is not followed by `stop`. White space ends in such a character's
-/// favor: `\s+(?!\S)` leaves it for what follows.
+/// The characters of `set` that `follow` comes right after, as their first bytes; `follow` is of this block and the next.
+/// `\s+(?!\S)` leaves such a character, the last white space of a run, for what follows.
 #[inline(always)]
-pub fn last_of_run(blank: u64, stop: [u64; 2], now: &Block, next: &Block) -> u64 {
-    let [stop, next_stop] = stop;
-    let one = !ahead::<1>(stop, next_stop);
-    if blank & now.high == 0 {
-        return blank & one;
+pub fn followed_by(set: u64, follow: [u64; 2], now: &Block, next: &Block) -> u64 {
+    let [follow, next_follow] = follow;
+    let one = ahead::<1>(follow, next_follow);
+    if set & now.high == 0 {
+        return set & one;
     }
-    // The byte after a character is one, two or three bytes on: no white space is longer in UTF-8.
-    let (second, third) = (ahead::<1>(now.inner, next.inner), ahead::<2>(now.inner, next.inner));
-    let (two, three) = (!ahead::<2>(stop, next_stop), !ahead::<3>(stop, next_stop));
-    blank & !now.inner & (!second & one | second & !third & two | second & third & three)
+    let (second, third, fourth) =
+        (ahead::<1>(now.inner, next.inner), ahead::<2>(now.inner, next.inner), ahead::<3>(now.inner, next.inner));
+    let (two, three, four) =
+        (ahead::<2>(follow, next_follow), ahead::<3>(follow, next_follow), ahead::<4>(follow, next_follow));
+    let wide = !third & two | third & (!fourth & three | fourth & four);
+    set & !now.inner & (!second & one | second & wide)
 }
 
 /// Newlines that belong to the run of others before them, and slashes behind such a newline if `set` has them.
@@ -38,7 +40,8 @@ pub fn character_end(starts: u64, inner: u64, carry: &mut Single) -> u64 {
 }
 
 /// Starts of white space where newlines end a pretoken, `\s*[\r\n]+|\s+(?!\S)|\s+`: `attached` are newlines that belong
-/// to what is before the white space, `stop` is what the last blank of a run must be followed by to be none of its own.
+/// to what is before the white space, here and in the block before; the last blank before one of `solid`, here and in the
+/// next block, is a start too.
 #[inline(always)]
 pub fn white_space(
     view: &View<'_>,
@@ -46,13 +49,13 @@ pub fn white_space(
     next: &Block,
     before: &Block,
     attached: [u64; 2],
-    stop: [u64; 2],
+    solid: [u64; 2],
 ) -> u64 {
     let [attached, attached_before] = attached;
     let free = now.newline & !attached;
     let blank = now.white & !now.newline;
     let first = blank & !after(blank, before.white & !before.newline);
-    let mut starts = first | last_of_run(blank, stop, now, next) | free & !after(now.white, before.white);
+    let mut starts = first | followed_by(blank, solid, now, next) | free & !after(now.white, before.white);
     // After a newline, blanks are a pretoken unless another newline follows them: then all is one.
     let unsure = first & after(free, before.newline & !attached_before);
     if unsure != 0 {
@@ -111,7 +114,11 @@ pub fn numbers<const MOST: u32>(now: &Block, before: &Block, phase: &mut Phase) 
     let seed = if before.number >> 63 != 0 { bit(((MOST - *phase) % MOST) as usize) & run } else { 0 };
     let mut starts = first | seed;
     let full = (1..=MOST).fold(number, |full, by| full & number << by);
-    let mut more = (starts << MOST) & full;
+    // Most runs have one or two starts, so two steps without a branch spare the processor a guess.
+    let second = (starts << MOST) & full;
+    let third = (second << MOST) & full;
+    starts |= second | third;
+    let mut more = (third << MOST) & full;
     while more != 0 {
         starts |= more;
         more = (more << MOST) & full;

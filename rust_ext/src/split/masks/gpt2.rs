@@ -2,7 +2,7 @@
 //! character by character.
 
 use super::block::{Block, after, ahead, bits};
-use super::common::{Patch, Patches, last_of_run};
+use super::common::{Patch, Patches, followed_by};
 use super::{Marks, Rules, View};
 
 /// What the blocks before leave for the next one. With `DIGITS`, every number is a pretoken, and what is between two of
@@ -20,13 +20,13 @@ impl<const DIGITS: bool> Rules for Gpt2<DIGITS> {
         let after_space = after(now.space, before.space);
         let letter = now.letter & !after(now.letter, before.letter);
         let other = now.other & !after(now.other, before.other);
-        let (number, stop) = if DIGITS {
+        let (number, solid) = if DIGITS {
             // White space before a number ends its piece, and keeps its last character.
-            (now.number & !now.inner, [now.white | now.number, next.white | next.number])
+            (now.number & !now.inner, [!(now.white | now.number), !(next.white | next.number)])
         } else {
-            (now.number & !after(now.number, before.number) & !after_space, [now.white, next.white])
+            (now.number & !after(now.number, before.number) & !after_space, [!now.white, !next.white])
         };
-        let white = now.white & !after(now.white, before.white) | last_of_run(now.white, stop, now, next);
+        let white = now.white & !after(now.white, before.white) | followed_by(now.white, solid, now, next);
         let mut starts = (letter | other) & !after_space | number | white;
 
         // A contraction at the start of a pretoken takes its letters; those that follow start anew.

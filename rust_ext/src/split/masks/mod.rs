@@ -4,16 +4,21 @@
 //! then a few operations on masks that give the starts of all pretokens of the block at once ([`Rules`]); and the bits
 //! become numbers ([`batch`]). No step looks at one character after the other, so nothing is there to mispredict.
 //!
-//! What the rules of a pattern do not cover they call unclear: there the scanner of the pattern takes over for a pretoken or
-//! two. No pattern here looks behind, so blocks may go on at any start of a pretoken.
+//! What the rules of a pattern do not cover, they call unclear: there its scanner takes over for a pretoken or two. No
+//! pattern here looks behind, so blocks may go on at any start of a pretoken.
 //!
 //! The results are those of the scanners, on every text; the tests hold every level of vector instructions to that.
+//! Processors without such a level run the scanners.
+
+// Elsewhere there is no level, and nothing here runs.
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 
 mod batch;
 mod block;
 mod cl100k;
 mod classify;
 mod common;
+mod deepseek;
 mod gpt2;
 mod o200k;
 mod simd;
@@ -75,6 +80,7 @@ pub enum Pattern {
     Tekken,
     Gpt2,
     DigitsGpt2,
+    DeepSeek,
 }
 
 /// Splits `text` if the processor can; `false`, and nothing done, if not.
@@ -92,6 +98,7 @@ fn split_at(level: Available, pattern: Pattern, text: &str, batch: &mut Batch<'_
         Pattern::Tekken => simd::run::<o200k::O200k<1, false, false>>(level, text, batch),
         Pattern::Gpt2 => simd::run::<gpt2::Gpt2<false>>(level, text, batch),
         Pattern::DigitsGpt2 => simd::run::<gpt2::Gpt2<true>>(level, text, batch),
+        Pattern::DeepSeek => simd::run::<deepseek::DeepSeek>(level, text, batch),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::split::scan::{self, Cursor, Scanner};
 #[derive(Default)]
 pub struct O200k<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> {
     before: Block,
+    letter: u64,
     other: u64,
     attached: u64,
     single: Single,
@@ -24,20 +25,32 @@ impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Rules for O2
     #[inline(always)]
     fn marks(&mut self, view: &View<'_>, now: &Block, next: &Block) -> Marks {
         let before = &self.before;
-        // A mark is a letter, but for one behind other characters: whether it is one of them depends on how many.
-        let letter = now.letter | now.mark;
-        let other = now.other & !now.mark;
-        let after_letter = after(letter, before.letter | before.mark);
-        let after_other = after(other, self.other);
-        let mut unclear = now.mark & after_other;
-
-        // ` ?[^\s\p{L}\p{N}]+[\r\n/]*`, where a slash behind a newline is not the first of a run.
         let ends = now.newline | now.slash;
-        let attached = attached_newlines(now.newline, ends, after_other, self.attached);
-        let other = other & !attached;
-        let first_other = other & !after(other, self.other) & !after(now.space, before.space);
-        let joins = character_end(first_other, now.inner, &mut self.single)
-            | after(now.white & !now.newline, before.white & !before.newline);
+        let after_space = after(now.space, before.space);
+        // A mark is a letter, but for a loose one: behind a run of others that does not start with a single prefix of a
+        // word, it is one of them. That may change what the others behind it are, and so what the next mark is.
+        let mut loose = 0;
+        let (other, attached, joins, single) = loop {
+            let other = now.other & !now.mark | loose;
+            // ` ?[^\s\p{L}\p{N}]+[\r\n/]*`, where a slash behind a newline is not the first of a run.
+            let attached = attached_newlines(now.newline, ends, after(other, self.other), self.attached);
+            let other = other & !attached;
+            let after_other = after(other, self.other);
+            let mut single = self.single;
+            let joins = character_end(other & !after_other & !after_space, now.inner, &mut single);
+            let more = now.mark & !loose & after_other & !joins;
+            if more == 0 {
+                break (other, attached, joins, single);
+            }
+            // One that is loose stays so, and only makes more of them loose; but where a newline belongs to it, slashes
+            // behind are not others any more, so there only the first one is certain.
+            let certain = if now.slash == 0 { more } else { more & more.wrapping_neg() };
+            loose |= reach(certain, now.mark) & now.mark;
+        };
+        let letter = now.letter | now.mark & !loose;
+        let after_letter = after(letter, self.letter);
+        let first_other = other & !after(other, self.other) & !after_space;
+        let joins = joins | after(now.white & !now.newline, before.white & !before.newline);
 
         let word = letter & !after_letter & !joins;
         let number = match DIGITS {
@@ -46,9 +59,9 @@ impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Rules for O2
             _ => numbers::<4>(now, before, &mut self.phase),
         };
         let number = if PREFIXED { number & !joins } else { number };
-        let white = [now.white, next.white];
+        let solid = [!now.white, !next.white];
         let mut starts = word | first_other | number;
-        starts |= white_space(view, now, next, before, [attached, self.attached], white);
+        starts |= white_space(view, now, next, before, [attached, self.attached], solid);
 
         // A word ends where upper case follows lower case; between them may be letters without case and marks.
         let caseless = letter & !(now.upper | now.lower);
@@ -56,12 +69,13 @@ impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Rules for O2
         let tail = reach(caseless & (after_lower | self.tail >> 63), caseless) & caseless;
         starts |= now.upper & (after_lower | after(tail, self.tail));
         let head = caseless & !tail;
-        let before_head = before.letter & !(before.upper | before.lower) | before.mark;
+        let before_head = self.letter & !(before.upper | before.lower);
         let unsure = now.upper & after(head, before_head & !self.tail);
         if unsure != 0 {
             starts |= upper_words(view, unsure, now, letter);
         }
 
+        let mut unclear = 0;
         if SUFFIX {
             let mut patches = Patches::from(self.patch);
             for quote in bits(now.apostrophe & after_letter & ahead::<1>(now.letter, next.letter)) {
@@ -75,11 +89,13 @@ impl<const DIGITS: usize, const SUFFIX: bool, const PREFIXED: bool> Rules for O2
                 }
             }
             starts = starts & !patches.here.clear | patches.here.set & letter;
-            unclear |= patches.here.set & caseless;
+            // Letters without case behind a suffix start a word, which the rules above took for a part of the last one.
+            unclear = patches.here.set & caseless;
             self.patch = patches.next;
         }
 
-        (self.other, self.attached, self.tail) = (other, attached, tail);
+        (self.letter, self.other, self.attached, self.tail) = (letter, other, attached, tail);
+        self.single = single;
         self.before = *now;
         Marks { starts, unclear }
     }

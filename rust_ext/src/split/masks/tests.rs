@@ -17,7 +17,12 @@ fn splitters() -> Vec<(&'static str, Splitter)> {
 
 fn scanned(splitter: &Splitter, text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
-    splitter.each(text, |_, end| Ok(ends.push(end))).unwrap();
+    splitter
+        .each(text, |_, end| {
+            ends.push(end);
+            Ok(())
+        })
+        .unwrap();
     ends
 }
 
@@ -116,6 +121,9 @@ const NASTY: &[&str] = &[
     "\u{fe0f}",
     "゛",
     "・",
+    "\u{3040}",
+    "\u{3099}",
+    "\u{e0001}",
 ];
 
 /// A few kinds only, so that runs and repetitions come up.
@@ -219,6 +227,44 @@ fn every_short_text() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn batches_move_on_before_their_numbers_end() {
+    let mut batches = Vec::new();
+    let mut emit = |base: usize, ends: &[u32]| {
+        batches.push((base, ends.to_vec()));
+        Ok(())
+    };
+    let mut batch = Batch::new(&mut emit);
+    let (three, six) = (3 << 30, 6 << 30);
+    batch.push(three).unwrap();
+    batch.push(six).unwrap();
+    assert!(matches!(batch.push(six + (1 << 32)), Err(crate::Error::TooLarge { .. })));
+    assert_eq!(batch.last(), six);
+    assert_eq!(batches, [(0, vec![three as u32]), (three, vec![(six - three) as u32])]);
+}
+
+#[test]
+fn the_ends_of_a_text_are_found_wherever_it_ends() {
+    let long = FRAGMENTS.concat();
+    for end in (0..=long.len()).filter(|&end| long.is_char_boundary(end)) {
+        check(&long[..end]).unwrap();
+        check(&long[end..]).unwrap();
+    }
+}
+
+/// Marks behind others are where the words of o200k depend on all that is before.
+#[test]
+fn marks_behind_others() {
+    let units = ["!", "😀", "\u{301}", "\u{fe0f}", " ", "a", "B", "漢", "\n", "/", "'s", "1"];
+    let mut texts = vec![String::new()];
+    for _ in 0..4 {
+        texts = texts.iter().flat_map(|text| units.map(|unit| format!("{text}{unit}"))).collect();
+    }
+    for (lead, text) in texts.iter().enumerate() {
+        check(&format!("{}{text}{text}", "x".repeat(lead % 9 + 48))).unwrap();
     }
 }
 
