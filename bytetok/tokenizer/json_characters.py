@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,13 +82,14 @@ def _of_metaspace(step: Mapping[str, Any], tokens: Mapping[str, int]) -> Prefix:
     return prefixes[scheme]
 
 
-def check_decoder(decoder: Any) -> None:
-    """Raise NotOursError for a decoder that does not just undo the marks, the bytes and perhaps the prefix."""
+def check_decoder(decoder: Any, prefix: Prefix) -> None:
+    """Raise NotOursError for a decoder that does not just undo the marks, the bytes and the prefix, if there is one."""
     steps = steps_of(decoder, "decoders")
-    if steps not in (_DECODER, [*_DECODER, _STRIP]):
-        odd = next((step for step in steps if step not in [*_DECODER, _STRIP]), decoder)
-        if type_of(odd) != "'Metaspace'" or len(steps) != 1:
-            raise NotOursError(f"decoder is {shown(odd)}")
+    expected = _DECODER if prefix[0] == "none" else [*_DECODER, _STRIP]
+    for place, (found, wanted) in enumerate(zip_longest(steps, expected)):
+        if found != wanted:
+            described = [("nothing" if step is None else shown(step)) for step in (found, wanted)]
+            raise NotOursError(f"decoder step {place} is {described[0]}, where {described[1]} would be ours")
 
 
 def read_vocab(path: Path, model: Mapping[str, Any], added: dict[str, AddedToken], prefix: Prefix) -> Vocab:

@@ -85,7 +85,7 @@ def read(path: Path, content: Mapping[str, Any] | None = None, *, own: Collectio
         prefix = json_characters.read_prefix(
             steps, content.get("pre_tokenizer"), entries if isinstance(entries, dict) else {}
         )
-        json_characters.check_decoder(content.get("decoder"))
+        json_characters.check_decoder(content.get("decoder"), prefix)
         vocab = json_characters.read_vocab(path, model, added, prefix)
         pattern = SplitPattern.of("none")
     elif steps:

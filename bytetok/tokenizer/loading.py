@@ -48,7 +48,7 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
 
 def _name_of(path: Path) -> str:
     """What to call the tokenizer of a file: the file's name, or its folder's if all such files are called alike."""
-    stem = re.split(r"\.(?:tiktoken|model|spm|json)\b", path.name)[0]
+    stem = re.split(r"\.(?:tiktoken|model|spm|json|bytetok)\b", path.name)[0]
     return path.resolve().parent.name if stem in ("tokenizer", "tekken") else stem
 
 
@@ -58,6 +58,10 @@ def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
         return load_ranks(path, name=name)
     if path.suffix == ".json":
         return _load_json(path, name=name)
+    if path.suffix == ".bytetok":
+        from bytetok.tokenizer import binary_format
+
+        return binary_format.read(path)
     from bytetok.tokenizer import sentencepiece_format
 
     data = sentencepiece_format.read_bytes(path)
@@ -66,7 +70,7 @@ def load_file(path: Path, *, name: str) -> Tokenizer | ForeignTokenizer:
     if data[:1] == b"\n" or path.suffix in (".model", ".spm") or ".model." in path.name:
         return _load_model(path, data, name=name)
     raise FormatError(
-        f"{path}: unknown kind of tokenizer file; expected tokenizer.json, tekken.json, .tiktoken, or .model"
+        f"{path}: unknown kind of tokenizer file; expected tokenizer.json, tekken.json, .tiktoken, .model, or .bytetok"
     )
 
 

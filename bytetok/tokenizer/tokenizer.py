@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -43,11 +43,32 @@ class Tokenizer:
         name: str = "tokenizer",
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        self.vocab = vocab
+        self._vocab: Vocab | Callable[[], Vocab] = vocab
         self.pattern = pattern
         self.normalizer: Normalizer | None = normalizer
         self.name = name
         self.provenance: Mapping[str, Any] = dict(provenance or {})
+
+    @classmethod
+    def from_engine(
+        cls,
+        engine: _core.Encoder,
+        vocab: Callable[[], Vocab],
+        pattern: SplitPattern,
+        *,
+        prefix: str | None,
+        normalizer: Normalizer | None,
+        name: str,
+        provenance: Mapping[str, Any],
+    ) -> Tokenizer:
+        """A tokenizer whose engine is there already, and whose vocabulary is made when it is asked for."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._vocab = vocab
+        tokenizer.pattern, tokenizer.normalizer = pattern, normalizer
+        tokenizer.name, tokenizer.provenance = name, dict(provenance)
+        # What would otherwise be worked out from the vocabulary.
+        tokenizer.__dict__.update(_encoder=engine, _prefix=prefix)
+        return tokenizer
 
     @classmethod
     def load(cls, path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
@@ -60,7 +81,17 @@ class Tokenizer:
         """
         from bytetok.tokenizer.loading import load
 
-        return load(path_or_name)
+        tokenizer = load(path_or_name)
+        if isinstance(tokenizer, Tokenizer):
+            tokenizer._encoder  # noqa: B018 - what is wrong with it shows now, and the first text does not wait
+        return tokenizer
+
+    @property
+    def vocab(self) -> Vocab:
+        """Token bytes, merges and added tokens. Of a tokenizer in one file they are read when they are asked for."""
+        if not isinstance(self._vocab, Vocab):
+            self._vocab = self._vocab()
+        return self._vocab
 
     @cached_property
     def _encoder(self) -> _core.Encoder:
@@ -73,11 +104,16 @@ class Tokenizer:
             vocab.ordinary(),
             merges=None if by_rank else vocab.merge_triples,
             ranks=_ranks_of(scheme.scores) if scheme is not None and scheme.scores is not None else None,
-            added=_added_of(vocab),
+            added=added_of(vocab),
             whole_first=vocab.whole_first,
             normalizer=self.normalizer,
             characters=(list(scheme.byte_ids), scheme.prefix, scheme.prefix_always) if scheme is not None else None,
         )
+
+    @property
+    def engine(self) -> _core.Encoder:
+        """The compiled encoder, for other parts of this package."""
+        return self._encoder
 
     @property
     def vocab_size(self) -> int:
@@ -220,15 +256,24 @@ class Tokenizer:
         """
         return spans_of([self.token_bytes(token_id) for token_id in ids], self.decode_bytes(ids), unit)
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write tokenizer.json, tokenizer_config.json and bytetok.json (provenance) into a folder.
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a folder, or one binary file if the name ends in ``.bytetok``.
 
-        ``tokenizers`` and transformers 4 and 5 load the folder and encode as this tokenizer does. Raises
-        LossyConversionError for a vocabulary that tokenizer.json cannot express.
+        The folder holds tokenizer.json, tokenizer_config.json and bytetok.json (provenance); ``tokenizers`` and
+        transformers 4 and 5 load it and encode as this tokenizer does. The file is mapped into memory when it is
+        loaded, by this version of bytetok, and is ready at once. Raises LossyConversionError for a vocabulary that
+        tokenizer.json cannot express.
         """
-        from bytetok.tokenizer import json_format
+        if Path(path).suffix == ".bytetok":
+            from bytetok.tokenizer import binary_format
 
-        json_format.write(Path(directory), self.vocab, self.pattern, self.description())
+            binary_format.write(Path(path), self)
+        else:
+            from bytetok.tokenizer import json_format
+
+            json_format.write(
+                Path(path), self.vocab, self.pattern, self.description(), normalizer=self.normalizer
+            )
 
     def description(self) -> dict[str, Any]:
         """What bytetok.json says: the version, the split pattern, the size, and the provenance."""
@@ -280,7 +325,8 @@ class Tokenizer:
         return _rebuild, (self.vocab, self.pattern, self.normalizer, self.name, dict(self.provenance))
 
 
-def _added_of(vocab: Vocab) -> list[tuple[str, int, bool, bool, bool, bool, bool]]:
+def added_of(vocab: Vocab) -> list[tuple[str, int, bool, bool, bool, bool, bool]]:
+    """The added tokens as the engine takes them."""
     return [
         (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip, token.normalized)
         for token in vocab.added_tokens.values()

@@ -81,7 +81,8 @@ class Vocab:
         self.whole_first = whole_first
         self.ranked = ranked
         self.characters = characters
-        self._given_merges = merges if merges is not None or ranked else ()
+        # None where they follow from the ranks: hundreds of thousands of pairs, of use only to other formats.
+        self.given_merges = merges if merges is not None or ranked else ()
         ids: dict[int, str] = {}
         for text, token in self.added_tokens.items():
             if not 0 <= token.id < len(self.tokens):
@@ -111,8 +112,8 @@ class Vocab:
     @cached_property
     def merges(self) -> tuple[tuple[int, int], ...]:
         """Pairs of ids in rank order; of a ranked vocabulary, all pairs that join to a token, by the id of that."""
-        if self._given_merges is not None:
-            return self._given_merges
+        if self.given_merges is not None:
+            return self.given_merges
         ordinary = [token if is_ordinary else b"" for token, is_ordinary in zip(self, self.ordinary(), strict=True)]
         return tuple((left, right) for left, right, _ in _core.merges_of_ranks(ordinary))
 
@@ -201,11 +202,11 @@ class Vocab:
         return f"Vocab({len(self):,} tokens of {kind}, {len(self.added_tokens):,} added)"
 
     def __reduce__(self) -> tuple[type[Vocab], tuple[Any, ...]]:
-        tokens, _, *rest = self._parts()
-        return Vocab, (tokens, self._given_merges, *rest)
+        added = dict(self.added_tokens)
+        return Vocab, (self.tokens, self.given_merges, added, self.whole_first, self.ranked, self.characters)
 
 
-_FIELDS = frozenset({"tokens", "added_tokens", "whole_first", "ranked", "characters"})
+_FIELDS = frozenset({"tokens", "given_merges", "added_tokens", "whole_first", "ranked", "characters"})
 
 
 def special_tokens_from(texts: Sequence[str], first_id: int = 0) -> dict[str, AddedToken]:

@@ -1,7 +1,7 @@
 //! A vocabulary as one file that is mapped into memory: nothing is parsed or built when it is opened.
 //!
 //! The file holds a header, then arrays of little-endian numbers, each aligned to 64 bytes: the magic word, a checksum of
-//! all that follows it, the number of sections, and where each begins and ends. The first section belongs to the caller.
+//! all that follows it, the number of sections, and where each begins and ends. The first section and the last belong to the caller.
 
 use std::fs::File;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 8] = b"BYTETOK1";
 const ALIGN: usize = 64;
-const SECTIONS: usize = 11;
+const SECTIONS: usize = 12;
 const HEADER: usize = (16 + 8 + 16 * SECTIONS).next_multiple_of(ALIGN);
 
 /// A file at hand.
@@ -45,8 +45,8 @@ fn checksum(bytes: &[u8]) -> u64 {
 }
 
 impl Encoder {
-    /// The contents of a file for this vocabulary, with `meta` as its first section.
-    pub fn to_file(&self, meta: &[u8]) -> Vec<u8> {
+    /// The contents of a file for this vocabulary, with `meta` as its first section and `more` as its last.
+    pub fn to_file(&self, meta: &[u8], more: &[u8]) -> Vec<u8> {
         let lexicon = self.lexicon();
         let (joined, byte_ids): (&[u64], &[u32]) = match &self.characters {
             Some(characters) => (&characters.cuts.joined, &characters.byte_ids),
@@ -64,6 +64,7 @@ impl Encoder {
             bytemuck::cast_slice(&lexicon.odd),
             bytemuck::cast_slice(joined),
             bytemuck::cast_slice(byte_ids),
+            more,
         ];
         let mut file = vec![0; HEADER];
         let mut bounds = Vec::new();
@@ -126,6 +127,11 @@ impl Stored {
     /// What the caller of [`Encoder::to_file`] put first.
     pub fn meta(&self) -> Result<Vec<u8>> {
         Ok(self.section::<u8>(0)?.to_vec())
+    }
+
+    /// What the caller put last, for when it is needed.
+    pub fn more(&self) -> Result<Vec<u8>> {
+        Ok(self.section::<u8>(11)?.to_vec())
     }
 
     /// The vocabulary.

@@ -207,10 +207,11 @@ fn a_file_holds_all_of_it() {
     let merges = [[97, 98, 256], [256, 99, 257]];
     let encoder = encoder(&tokens, &merges, Splitter::named("gpt2").unwrap(), Vec::new());
     let path = std::env::temp_dir().join(format!("bytetok-test-{}.bytetok", std::process::id()));
-    let contents = encoder.to_file(b"meta");
+    let contents = encoder.to_file(b"meta", b"more");
     std::fs::write(&path, &contents).unwrap();
     let stored = Stored::open(&path).unwrap();
     assert_eq!(stored.meta().unwrap(), b"meta");
+    assert_eq!(stored.more().unwrap(), b"more");
     assert_eq!(ids_of(&stored.lexicon().unwrap(), "abcab"), [257, 256]);
     for (at, cut) in [(40, contents.len()), (5000, contents.len()), (0, 100), (3, 0), (0, contents.len() - 1)] {
         let mut damaged = contents[..cut].to_vec();

@@ -352,9 +352,9 @@ impl Encoder {
         })
     }
 
-    /// The contents of a file from which [`Stored`] makes this encoder again, with `meta` in it.
-    fn to_file<'py>(&self, py: Python<'py>, meta: &[u8]) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.engine.to_file(meta)))
+    /// The contents of a file from which [`Stored`] makes this encoder again, with `meta` and `more` in it.
+    fn to_file<'py>(&self, py: Python<'py>, meta: &[u8], more: &[u8]) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &py.detach(|| self.engine.to_file(meta, more)))
     }
 }
 
@@ -395,6 +395,11 @@ impl StoredEncoder {
     #[getter]
     fn meta<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.0.meta()?))
+    }
+
+    #[getter]
+    fn more<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.more()?))
     }
 
     #[pyo3(signature = (splitter, *, added=Vec::new(), normalizer=None, prefix=None, prefix_always=true))]
