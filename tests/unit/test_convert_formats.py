@@ -48,7 +48,6 @@ def test_normalizers_come_back(form: str, target: str, tmp_path: Path) -> None:
         assert loaded.encode(text, special="allow") == normalized(form).encode(text, special="allow")
 
 
-@pytest.mark.xfail(reason="Tokenizer.save does not hand the normalizer on", strict=True)
 def test_saving_keeps_the_normalizer(tmp_path: Path) -> None:
     normalized().save(tmp_path)
     assert json.loads((tmp_path / "tokenizer.json").read_text())["normalizer"] == {"type": "NFKC"}

@@ -40,6 +40,15 @@ def metaspace(scheme: str | None = None, **options: object) -> Content:
     return {"type": "Metaspace", "replacement": "▁", **({"prepend_scheme": scheme} if scheme else {}), **options}
 
 
+def decoder(*rest: object) -> Content:
+    return steps("decoders", UNREPLACE, {"type": "ByteFallback"}, {"type": "Fuse"}, *rest)
+
+
+def unprefixed(**parts: object) -> Content:
+    """A file as Gemma's, which puts no space anywhere."""
+    return content(**{"normalizer": REPLACE, "decoder": decoder(), **parts})
+
+
 def content(**parts: object) -> Content:
     """A file as Llama 2's; ``parts`` are of the file or of the model."""
     vocab = {f"<0x{byte:02X}>": byte for byte in range(256)}
@@ -51,7 +60,7 @@ def content(**parts: object) -> Content:
         "normalizer": steps("normalizers", PREPEND, REPLACE),
         "pre_tokenizer": None,
         "post_processor": None,
-        "decoder": steps("decoders", UNREPLACE, {"type": "ByteFallback"}, {"type": "Fuse"}, STRIP),
+        "decoder": decoder(STRIP),
         "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, "vocab": vocab,
                   "merges": list(MERGES)},
     }  # fmt: skip
@@ -86,17 +95,20 @@ def load(folder: Path, described: Content) -> Any:
     [
         ({}, ("each", True)),
         ({"normalizer": steps("normalizers", REPLACE, PREPEND)}, ("each", True)),
-        ({"normalizer": REPLACE}, ("none", True)),
-        ({"normalizer": REPLACE, "pre_tokenizer": SPLIT}, ("none", True)),
+        ({"normalizer": REPLACE, "decoder": decoder()}, ("none", True)),
+        ({"normalizer": REPLACE, "decoder": decoder(), "pre_tokenizer": SPLIT}, ("none", True)),
         ({"normalizer": None, "pre_tokenizer": metaspace("always", split=False)}, ("each", False)),
         ({"normalizer": None, "pre_tokenizer": metaspace(split=False)}, ("each", False)),
         ({"normalizer": steps("normalizers"), "pre_tokenizer": metaspace("first", split=False)}, ("first", False)),
-        ({"normalizer": None, "pre_tokenizer": metaspace("never", split=False)}, ("none", True)),
+        ({"normalizer": None, "decoder": decoder(), "pre_tokenizer": metaspace("never", split=False)}, ("none", True)),
         (
-            {"normalizer": None, "pre_tokenizer": metaspace("never", split=False, add_prefix_space=False)},
+            {
+                "normalizer": None,
+                "decoder": decoder(),
+                "pre_tokenizer": metaspace("never", split=False, add_prefix_space=False),
+            },
             ("none", True),
         ),
-        ({"normalizer": REPLACE, "decoder": {"type": "Metaspace", "replacement": "▁"}}, ("none", True)),
     ],
 )
 def test_where_a_space_goes(parts: Content, prefix: tuple[str, bool], tmp_path: Path) -> None:
@@ -105,8 +117,10 @@ def test_where_a_space_goes(parts: Content, prefix: tuple[str, bool], tmp_path: 
     assert tokenizer.vocab.characters == CharacterScheme(tuple(range(256)), *prefix)
     assert (tokenizer.normalizer, tokenizer.pattern.name) == (None, "none")
     peer = pytest.importorskip("tokenizers").Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    for text in ("", " ", "ab", " ab", "a b", "▁ab", "é  ab", "\n", "<0x41>", "ab▁▁"):
-        assert tokenizer.encode(text) == peer.encode(text).ids, text
+    for text in ("", " ", "ab", " ab", "a b", "▁ab", "é  ab", "\n", "<0x41>", "ab▁▁", "   "):
+        ids = tokenizer.encode(text)
+        assert ids == peer.encode(text).ids, text
+        assert tokenizer.decode(ids) == peer.decode(ids), text
 
 
 def test_tokens_are_the_bytes_that_they_stand_for(tmp_path: Path) -> None:
@@ -136,7 +150,7 @@ def test_metaspace_may_split_where_no_token_reaches_over_a_space(tmp_path: Path)
 
 def test_added_tokens_are_found_before_spaces_are_marks(tmp_path: Path) -> None:
     # as in Gemma 3, where "▁▁" is an added token and a piece at once
-    described = content(normalizer=REPLACE, added_tokens=[added("▁▁", 261), added("<s>", special=True)])
+    described = unprefixed(added_tokens=[added("▁▁", 261), added("<s>", special=True)])
     tokenizer = load(tmp_path, described)
     assert isinstance(tokenizer, bt.Tokenizer)
     assert tokenizer.token_bytes(261) == b"  "
@@ -158,6 +172,7 @@ def test_published_files_are_ours(name: str) -> None:
 # what is left to `tokenizers` -----------------------------------------------------------------------------------------
 
 LOWERCASE = {"type": "Lowercase"}
+METASPACE_DECODER = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +191,13 @@ LOWERCASE = {"type": "Lowercase"}
         (content(pre_tokenizer={**SPLIT, "pattern": {"String": "a"}}), "pre_tokenizer step 0 is"),
         (content(pre_tokenizer={"type": "Digits", "individual_digits": True}), "pre_tokenizer step 0 is"),
         (content(normalizer=None, pre_tokenizer=metaspace("never", replacement="_")), "replacement is '_'"),
-        (content(decoder=None), "decoder is None"),
-        (content(decoder={"type": "ByteFallback"}), "decoder is "),
-        (content(decoder={"type": "BPEDecoder", "suffix": "</w>"}), "decoder is {'type': 'BPEDecoder'"),
+        (content(decoder=None), "decoder step 0 is nothing, where {"),
+        (content(decoder={"type": "ByteFallback"}), "decoder step 0 is {'type': 'ByteFallback'}"),
+        (content(decoder={**METASPACE_DECODER}), "decoder step 0 is {'type': 'Metaspace'"),
+        (content(decoder=decoder()), "decoder step 3 is nothing, where {'type': 'Strip'"),
+        (content(decoder=decoder({**STRIP, "start": 2})), "decoder step 3 is {'type': 'Strip'"),
+        (unprefixed(decoder=decoder(STRIP)), ", 'stop': 0}, where nothing would be ours"),
+        (content(normalizer=REPLACE), "decoder step 3 is {'type': 'Strip'"),
         (content(ignore_merges=True), "model.ignore_merges is true"),
         (content(byte_fallback=False), "normalizer is {'type': 'Prepend'"),
         (with_vocab(drop="<0x41>"), "model.vocab lacks '<0x41>'"),
@@ -187,9 +206,9 @@ LOWERCASE = {"type": "Lowercase"}
         (content(added_tokens=[added("<0x41>", 0x41)]), "byte token '<0x41>' is an added token"),
         (content(added_tokens=[added("z")]), "added token 'z' is one character, and not in model.vocab"),
         (content(added_tokens=[added("<s>", normalized=True)]), "'<s>' is looked for after normalization"),
-        (content(normalizer=REPLACE, added_tokens=[added("a b", normalized=True)]), "'a b' is looked for after"),
+        (unprefixed(added_tokens=[added("a b", normalized=True)]), "'a b' is looked for after"),
         (
-            content(normalizer=REPLACE, added_tokens=[added("<s>", normalized=True, lstrip=True)]),
+            unprefixed(added_tokens=[added("<s>", normalized=True, lstrip=True)]),
             "'<s>' is looked for after normalization",
         ),
     ],
@@ -254,7 +273,7 @@ def test_broken_files_are_named_with_the_place(change: Content, message: str, tm
     ],
 )  # fmt: skip
 def test_what_is_written_is_read_back(prefix: tuple[Any, bool], form: Any, tmp_path: Path) -> None:
-    read = load(tmp_path, content(normalizer=REPLACE, added_tokens=[added("▁▁", 261), added("<s>", special=True)]))
+    read = load(tmp_path, unprefixed(added_tokens=[added("▁▁", 261), added("<s>", special=True)]))
     scheme = CharacterScheme(read.vocab.characters.byte_ids, *prefix)
     vocab = bt.Vocab(read.vocab.tokens, read.vocab.merges, read.vocab.added_tokens, characters=scheme)
     tokenizer = bt.Tokenizer(vocab, read.pattern, normalizer=form)
