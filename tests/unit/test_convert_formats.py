@@ -37,7 +37,7 @@ def pieces(tmp_path: Path) -> bt.Tokenizer:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
-@pytest.mark.parametrize("target", ["folder", "alone.json", "ranks.tiktoken"])
+@pytest.mark.parametrize("target", ["folder", "alone.json", "ranks.tiktoken", "one.bytetok"])
 def test_normalizers_come_back(form: str, target: str, tmp_path: Path) -> None:
     converted = convert(normalized(form), tmp_path / target)
     assert converted.normalizer == form
@@ -101,6 +101,16 @@ def test_a_model_becomes_a_tokenizer_json(pieces: bt.Tokenizer, tmp_path: Path) 
         assert engine.encode(text).ids == ids
         assert converted.encode(text, special="allow") == ids
         assert engine.decode(ids, skip_special_tokens=False) == pieces.decode(ids) == converted.decode(ids)
+
+
+def test_our_own_file_keeps_scores(pieces: bt.Tokenizer, tmp_path: Path) -> None:
+    converted = convert(pieces, tmp_path / "out.bytetok")
+    assert converted.vocab == pieces.vocab
+    assert convert(tmp_path / "out.bytetok", tmp_path / "out.json").vocab.tokens == pieces.vocab.tokens
+    for text in TEXTS:
+        ids = pieces.encode(text, special="allow")
+        assert converted.encode(text, special="allow") == ids
+        assert converted.decode(ids) == pieces.decode(ids)
 
 
 @pytest.mark.skipif("mistral-v1" not in available_references(), reason="mistral-v1 is not in the cache")
