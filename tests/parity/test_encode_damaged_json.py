@@ -104,5 +104,8 @@ def test_a_changed_file_is_refused_or_read_as_tokenizers_reads_it(
             except BytetokError:
                 continue
             expected = reference(content, text, allow=special == "allow")
-            if expected is not None:
+            # With `ignore_merges`, a pretoken that is the text of a control token is that token in `tokenizers`, even
+            # where special tokens are text; what we promise of special="text" is more.
+            leaks = special == "text" and set(expected or ()) & set(tokenizer.vocab.special_tokens.values()) - set(ids)
+            if expected is not None and not leaks:
                 assert ids == expected, (text, special)

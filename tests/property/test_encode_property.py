@@ -131,6 +131,19 @@ def test_one_tokenizer_remembers_nothing_wrong(data: st.DataObject) -> None:
     assert tokenizer.encode_batch(texts, threads=1) == tokenizer.encode_batch(texts, threads=3)
 
 
+@pytest.mark.parametrize("filler", [b"\0", b"a", b"\xff", b"\0a"])
+def test_pretokens_of_every_length_are_told_apart(filler: bytes) -> None:
+    """Short pretokens are kept packed into numbers: a length, or bytes of zero at the end, must not be lost."""
+    tokens = [bytes([byte]) for byte in range(256)] + [filler * length for length in range(2 // len(filler), 40)]
+    pairs = [(tokens.index(token[:1]), tokens.index(token[1:])) for token in tokens[257:] if token[1:] in tokens]
+    tokenizer = bt.Tokenizer(bt.Vocab(tuple(tokens), tuple(pairs)), SplitPattern.of("none"))
+    ends = (b"", b"\0", b"b")
+    texts = [start + filler * length + end for length in range(45) for start in ends for end in ends]
+    for _ in range(2):
+        assert [tokenizer.encode(text) for text in texts] == [naive_encode(tokens, pairs, text) for text in texts]
+        texts.reverse()
+
+
 @given(st.data())
 def test_a_byte_without_a_token_is_named_with_its_place(data: st.DataObject) -> None:
     made = data.draw(st.one_of(merging(), ranked()))
