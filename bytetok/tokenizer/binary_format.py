@@ -21,10 +21,6 @@ from bytetok.tokenizer.vocab import AddedToken, CharacterScheme, Vocab
 if TYPE_CHECKING:
     from bytetok.tokenizer.tokenizer import Tokenizer
 
-MAGIC = b"BYTETOK1"
-"""How such a file begins."""
-
-
 def write(path: Path, tokenizer: Tokenizer) -> None:
     """Write a tokenizer into one file, whole or not at all."""
     vocab = tokenizer.vocab

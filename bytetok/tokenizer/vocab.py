@@ -119,7 +119,7 @@ class Vocab:
 
     @cached_property
     def _ids(self) -> dict[bytes, int]:
-        apart = self._added_ids if self.characters is None else frozenset(self.characters.byte_ids)
+        apart = self._apart
         ids = {token: token_id for token_id, token in enumerate(self.tokens) if token}
         if len(ids) == len(self.tokens):  # the usual case, in which there is nothing to look at one by one
             for token_id in apart:
@@ -130,6 +130,16 @@ class Vocab:
             if token and token_id not in apart and ids.setdefault(token, token_id) != token_id:
                 raise FormatError(f"token {token[:80]!r} has two ids, {ids[token]} and {token_id}; ids must be unique")
         return ids
+
+    @cached_property
+    def _apart(self) -> frozenset[int]:
+        """Ids that no merging makes."""
+        if self.characters is None:
+            return self._added_ids
+        if self.characters.scores is None:
+            return frozenset(self.characters.byte_ids)
+        # Where whatever joins to a token merges, control tokens must not be there to be joined to.
+        return frozenset({*self.characters.byte_ids, *self.special_tokens.values()})
 
     @cached_property
     def _added_ids(self) -> frozenset[int]:
@@ -174,7 +184,7 @@ class Vocab:
 
         With a character scheme an added token may be made of text as well, as in SentencePiece files.
         """
-        apart = self._added_ids if self.characters is None else frozenset(self.characters.byte_ids)
+        apart = self._apart
         return [bool(token) and token_id not in apart for token_id, token in enumerate(self.tokens)]
 
     def __len__(self) -> int:

@@ -108,6 +108,11 @@ def extend(
     Raises VocabMismatchError if the counts were made with another split pattern than the tokenizer's, and TrainingError
     as :func:`train_bpe` does.
     """
+    if tokenizer.vocab.characters is not None:
+        raise TrainingError(
+            f"{tokenizer.name} cannot be extended: its merges start from characters, as in SentencePiece; "
+            "only byte-level BPE can be"
+        )
     if counts.pattern.stages != tokenizer.pattern.stages:
         raise VocabMismatchError(
             f"the tokenizer splits by {tokenizer.pattern}, the counts were made by {counts.pattern}; count again with "
@@ -174,7 +179,9 @@ def continue_merges(
         **tokenizer.provenance,
         "extended": {"from": len(vocab), "to": len(made), "documents": counts.documents, "bytes": counts.bytes},
     }
-    return Tokenizer(extended, counts.pattern, name=tokenizer.name, provenance=provenance)
+    return Tokenizer(
+        extended, counts.pattern, normalizer=tokenizer.normalizer, name=tokenizer.name, provenance=provenance
+    )
 
 
 def _check(

@@ -48,6 +48,11 @@ def prune(
     """
     if not isinstance(tokenizer, Tokenizer):
         raise TrainingError(f"{tokenizer!r} cannot be pruned: only byte-level BPE that our engine runs can be")
+    if tokenizer.vocab.characters is not None:
+        raise TrainingError(
+            f"{tokenizer.name} cannot be pruned: its merges start from characters, as in SentencePiece; "
+            "only byte-level BPE can be"
+        )
     if counts.pattern.stages != tokenizer.pattern.stages:
         raise VocabMismatchError(
             f"the tokenizer splits by {tokenizer.pattern}, the counts were made by {counts.pattern}; count again with "
@@ -87,7 +92,9 @@ def prune(
             "pretokens_with_unknown_bytes": unspelled,
         },
     }
-    return Tokenizer(pruned, tokenizer.pattern, name=tokenizer.name, provenance=provenance)
+    return Tokenizer(
+        pruned, tokenizer.pattern, normalizer=tokenizer.normalizer, name=tokenizer.name, provenance=provenance
+    )
 
 
 def id_map(old: Tokenizer, new: Tokenizer) -> dict[int, int]:

@@ -37,7 +37,7 @@ pub enum Special {
 /// A part of the input.
 pub(super) enum Part {
     Text(usize, usize),
-    Token(u32),
+    Token { id: u32, special: bool },
 }
 
 /// Added tokens that are looked for together.
@@ -45,6 +45,7 @@ pub struct AddedTokens {
     tokens: Vec<Added>,
     finder: Option<AhoCorasick>,
     longest: usize,
+    all_special: bool,
 }
 
 impl AddedTokens {
@@ -61,7 +62,8 @@ impl AddedTokens {
             Some(built.map_err(|error| Error::Invalid(format!("added tokens: {error}")))?)
         };
         let longest = tokens.iter().map(|token| token.text.len()).max().unwrap_or(0);
-        Ok(AddedTokens { tokens, finder, longest })
+        let all_special = tokens.iter().all(|token| token.special);
+        Ok(AddedTokens { tokens, finder, longest, all_special })
     }
 
     /// Whether there are none.
@@ -87,7 +89,8 @@ impl AddedTokens {
         mut visit: F,
     ) -> Result<()> {
         let mut done = 0;
-        for found in self.finder.iter().flat_map(|finder| finder.find_iter(text)) {
+        let none = special == Special::Text && self.all_special;
+        for found in self.finder.iter().filter(|_| !none).flat_map(|finder| finder.find_iter(text)) {
             let Some(token) = self.tokens.get(found.pattern().as_usize()) else { continue };
             let (mut start, mut end) = (found.start(), found.end());
             let before = || text.get(..start).unwrap_or_default();
@@ -102,19 +105,20 @@ impl AddedTokens {
                 return Err(Error::SpecialInText { token: token.text.clone(), offset: start as u64 });
             }
             if token.lstrip {
-                start = white_space_at_end(before());
+                start = white_space_at_end(before()).max(done);
             }
             if token.rstrip {
                 let rest = text.get(end..).unwrap_or_default();
                 end += white_space_at_start(rest);
             }
-            // White space may be taken twice, by the token before it and the one after it, and text that a token found
-            // inside taken white space leaves over is text again: so `tokenizers` does, where only what is left counts.
-            start = start.max(done);
+            // White space that one token has taken may be taken again, by a token found inside it; what that leaves over
+            // is text again. Only a token that takes white space before it must have something left. So `tokenizers` does.
             if done < start {
                 visit(Part::Text(done, start))?;
             }
-            visit(Part::Token(token.id))?;
+            if start < end {
+                visit(Part::Token { id: token.id, special: token.special })?;
+            }
             done = end;
         }
         if done < text.len() {

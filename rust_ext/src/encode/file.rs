@@ -18,7 +18,7 @@ use super::trie::{NONE, Trie};
 use super::{Characters, Encoder, Prefix};
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 8] = b"BYTETOK1";
+const MAGIC: &[u8; 8] = b"BYTETOK2";
 const ALIGN: usize = 64;
 const SECTIONS: usize = 12;
 const HEADER: usize = (16 + 8 + 16 * SECTIONS).next_multiple_of(ALIGN);
@@ -101,7 +101,7 @@ impl Stored {
         };
         if map.get(..8) != Some(MAGIC) {
             let found = map.get(..8.min(map.len())).unwrap_or_default();
-            return Err(broken(&format!("it begins with {:?}, expected BYTETOK1", String::from_utf8_lossy(found))));
+            return Err(broken(&format!("it begins with {:?}, expected BYTETOK2", String::from_utf8_lossy(found))));
         }
         if number(8) != Some(checksum(map.get(16..).unwrap_or_default())) {
             return Err(broken(&format!("the checksum of its {} bytes is wrong", map.len())));
@@ -169,7 +169,7 @@ impl Lexicon {
             return Some("its lists of tokens have different lengths");
         }
         let sizes = [self.pairs.slots.len(), self.pairs.filter.len()];
-        if !sizes.iter().all(|size| size.is_power_of_two()) || !self.pairs.slots.iter().any(|slot| slot[2] == u32::MAX) {
+        if !sizes.iter().all(|size| size.is_power_of_two()) || self.pairs.is_full() {
             return Some("its table of pairs is full");
         }
         if self.starts.windows(2).any(|two| matches!(*two, [start, end] if end < start)) {

@@ -198,11 +198,11 @@ impl PairsView<'_> {
         let (mut left_made, mut right_made) = (of(left), of(right));
         let (mut left_goes, mut right_goes) = (u32::MAX, u32::MAX);
         loop {
-            if let Some(joined) = self.get(left, right) {
-                let [_, _, _, rank] = of(joined);
-                if rank < left_goes && rank <= right_goes {
-                    return false;
-                }
+            if let Some([_, _, _, rank]) = self.get(derivations, left, right)
+                && rank < left_goes
+                && rank <= right_goes
+            {
+                return false;
             }
             if left_made[2] > right_made[2] {
                 let [_, last, moment, rank] = left_made;

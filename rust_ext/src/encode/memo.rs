@@ -5,12 +5,17 @@
 //! branch; the lines of a whole batch are asked for before they are needed. Longer pretokens have a table of their own.
 //! Both have a fixed size: what is new takes the place of what is old, and memory does not grow with the text.
 
+use super::lexicon::{NEVER, View};
 use crate::prefetch;
 
 /// The longest pretoken that is a key by itself.
 pub const PACKED: usize = 15;
 /// The most ids a line holds for a pretoken.
 const INLINE: usize = 4;
+/// The count of an entry with more of them, which then holds where they are and how many.
+pub const MANY: usize = 7;
+/// And the most of them all together; then everything is forgotten.
+const MANY_IDS: usize = 1 << 19;
 /// Longer pretokens than this hardly come again.
 const MEMORABLE: usize = 255;
 
@@ -98,6 +103,7 @@ pub struct Memo {
     lines: Vec<Line>,
     /// How many pretokens were put in since the table last grew.
     put: usize,
+    many: Vec<u32>,
     longs: Vec<Long>,
     long_texts: Vec<u8>,
     long_ids: Vec<u32>,
@@ -116,6 +122,7 @@ impl Memo {
         Memo {
             lines: vec![Line::default(); SMALL],
             put: 0,
+            many: Vec::new(),
             longs: Vec::new(),
             long_texts: Vec::new(),
             long_ids: Vec::new(),
@@ -154,20 +161,37 @@ impl Memo {
         self.lines.get(self.other_place(hash)).map_or(([0; INLINE], 0), |line| line.get(key))
     }
 
-    /// Remembers the ids of a key, if they fit.
-    pub fn put(&mut self, key: Key, hash: u64, ids: &[u32]) {
-        if ids.is_empty() || ids.len() > INLINE {
+    /// The ids of an entry whose count is [`MANY`].
+    pub fn many(&self, entry: [u32; INLINE]) -> &[u32] {
+        let [start, count, ..] = entry;
+        self.many.get(start as usize..(start + count) as usize).unwrap_or_default()
+    }
+
+    /// Remembers the ids of a key.
+    pub fn put(&mut self, view: &View<'_>, key: Key, hash: u64, ids: &[u32]) {
+        if ids.is_empty() {
             return;
         }
         self.put += 1;
         if self.put > self.lines.len() && self.lines.len() < LARGE {
-            self.grow();
+            self.grow(view);
         }
         let mut entry = [0; INLINE];
-        for (to, from) in entry.iter_mut().zip(ids) {
-            *to = *from;
+        let mut count = ids.len();
+        if count <= INLINE {
+            for (to, from) in entry.iter_mut().zip(ids) {
+                *to = *from;
+            }
+        } else {
+            if self.many.len() + count > MANY_IDS {
+                self.many.clear();
+                self.lines.fill(Line::default());
+            }
+            entry = [self.many.len() as u32, count as u32, 0, 0];
+            self.many.extend_from_slice(ids);
+            count = MANY;
         }
-        let key = Key { low: key.low, high: key.high | (ids.len() as u64) << COUNT_AT };
+        let key = Key { low: key.low, high: key.high | (count as u64) << COUNT_AT };
         self.place_in(key, hash, entry);
     }
 
@@ -185,11 +209,11 @@ impl Memo {
         }
     }
 
-    /// Four times as many lines, with all that is known.
+    /// Eight times as many lines, with all that is known; the last time, with all short tokens as well.
     #[cold]
-    fn grow(&mut self) {
+    fn grow(&mut self, view: &View<'_>) {
         let old = std::mem::take(&mut self.lines);
-        self.lines = lines((old.len() * 4).min(LARGE));
+        self.lines = lines((old.len() * 8).min(LARGE));
         self.put = 0;
         for line in old {
             for (key, ids) in line.keys.into_iter().zip(line.ids) {
@@ -198,6 +222,20 @@ impl Memo {
                     self.place_in(key, plain.hash(), ids);
                     self.put += 1;
                 }
+            }
+        }
+        if self.lines.len() < LARGE {
+            return;
+        }
+        for (id, made) in view.derivations.iter().enumerate() {
+            let token = view.token(id as u32);
+            if made[2] == NEVER || token.is_empty() || token.len() > PACKED {
+                continue;
+            }
+            let key = Key::pack(token, 0, token.len());
+            let hash = key.hash();
+            if self.get(key, hash).1 == 0 && self.get_displaced(key, hash).1 == 0 {
+                self.place_in(Key { high: key.high | 1 << COUNT_AT, ..key }, hash, [id as u32, 0, 0, 0]);
             }
         }
     }
@@ -235,14 +273,19 @@ impl Memo {
             self.longs = vec![Long::default(); LONGS];
         }
         let hash = Self::long_hash(text);
-        let place = (hash >> 20) as usize & (LONGS - 1);
-        let known = self.longs.get(place).copied().unwrap_or_default();
-        if known.hash == hash && known.count > 0 {
-            let start = known.text as usize;
-            if self.long_texts.get(start..start + known.length as usize) == Some(text) {
-                let start = known.ids as usize;
-                ids.extend_from_slice(self.long_ids.get(start..start + known.count as usize).unwrap_or_default());
-                return Ok(());
+        let own = (hash >> 20) as usize & (LONGS - 1);
+        let mut vacant = None;
+        for place in [own, own ^ 1] {
+            let known = self.longs.get(place).copied().unwrap_or_default();
+            if known.count == 0 {
+                vacant = vacant.or(Some(place));
+            } else if known.hash == hash {
+                let start = known.text as usize;
+                if self.long_texts.get(start..start + known.length as usize) == Some(text) {
+                    let start = known.ids as usize;
+                    ids.extend_from_slice(self.long_ids.get(start..start + known.count as usize).unwrap_or_default());
+                    return Ok(());
+                }
             }
         }
         let first = ids.len();
@@ -251,9 +294,10 @@ impl Memo {
             self.longs.fill(Long::default());
             self.long_texts.clear();
             self.long_ids.clear();
+            vacant = None;
         }
         let made = ids.get(first..).unwrap_or_default();
-        if let Some(slot) = self.longs.get_mut(place) {
+        if let Some(slot) = self.longs.get_mut(vacant.unwrap_or(own)) {
             *slot = Long {
                 hash,
                 text: self.long_texts.len() as u32,

@@ -29,7 +29,7 @@ pub use prefix::Stable;
 use added::Part;
 use cuts::Cuts;
 use lexicon::View;
-use memo::{Key, Memo, PACKED};
+use memo::{Key, MANY, Memo, PACKED};
 
 use crate::split::Splitter;
 use crate::{Error, Result};
@@ -84,6 +84,13 @@ impl Characters {
     /// For the tokens of `lexicon`.
     pub fn new(lexicon: &Lexicon, byte_ids: [u32; 256], prefix: Prefix, prefix_always: bool) -> Self {
         Characters { byte_ids, prefix, prefix_always, cuts: Cuts::new(&lexicon.view()) }
+    }
+}
+
+impl Characters {
+    /// Whether a space stands before every text, as SentencePiece has it.
+    fn has_dummy_prefix(&self) -> bool {
+        self.prefix == Prefix::First && self.prefix_always
     }
 }
 
@@ -218,9 +225,14 @@ impl Job<'_> {
         raw.each_part(text.bytes(), special, |part| {
             let was_first = std::mem::take(&mut first);
             match part {
-                Part::Token(id) => {
-                    if was_first && self.encoder.characters.as_ref().is_some_and(|c| c.prefix == Prefix::First) {
-                        self.lone_prefix(ids);
+                Part::Token { id, special } => {
+                    let starts_over = self.encoder.characters.as_ref().is_some_and(Characters::has_dummy_prefix);
+                    if starts_over && special {
+                        // A control token is no text: what comes after it starts as a text does.
+                        first = true;
+                    } else if starts_over && was_first {
+                        // SentencePiece puts its space before the text even if that starts with a token of its own.
+                        self.pretoken(b" ", ids).unwrap_or_default();
                     }
                     ids.push(id);
                     Ok(())
@@ -228,13 +240,6 @@ impl Job<'_> {
                 Part::Text(start, end) => self.stretch(text.part(start, end), start, special, was_first, ids),
             }
         })
-    }
-
-    /// SentencePiece puts its space before the text even if that starts with a token that takes no space in.
-    fn lone_prefix(&mut self, ids: &mut Vec<u32>) {
-        if self.encoder.characters.as_ref().is_some_and(|c| c.prefix_always) {
-            self.pretoken(b" ", ids).unwrap_or_default();
-        }
     }
 
     /// A stretch of text without added tokens of the first kind, `offset` bytes into the text.
@@ -253,7 +258,7 @@ impl Job<'_> {
         second.each_part(text.bytes(), special, |part| {
             let was_first = std::mem::take(&mut first);
             match part {
-                Part::Token(id) => {
+                Part::Token { id, .. } => {
                     ids.push(id);
                     Ok(())
                 }
@@ -335,7 +340,7 @@ impl Job<'_> {
                 left -= 4;
                 let (key, hash) = self.work.keys.get(place).copied().unwrap_or_default();
                 let (four, count) = if to - start <= PACKED { self.work.memo.get(key, hash) } else { ([0; 4], 0) };
-                if count > 0 {
+                if count.wrapping_sub(1) < 4 {
                     if let Some(room) = ids.get_mut(at..at + 4) {
                         room.copy_from_slice(&four);
                     }
@@ -343,7 +348,12 @@ impl Job<'_> {
                 } else {
                     let mut few = std::mem::take(&mut self.work.few);
                     few.clear();
-                    let result = self.unknown(text, start, to, key, hash, &mut few);
+                    let mut result = Ok(());
+                    if count == MANY {
+                        few.extend_from_slice(self.work.memo.many(four));
+                    } else {
+                        result = self.unknown(text, start, to, key, hash, &mut few);
+                    }
                     if ids.len() < at + few.len() + left {
                         ids.resize(at + few.len() + left, 0);
                     }
@@ -378,12 +388,19 @@ impl Job<'_> {
         let pretoken = text.get(start..end).unwrap_or_default();
         if pretoken.len() <= PACKED {
             let (four, count) = self.work.memo.get_displaced(key, hash);
-            if count > 0 {
-                ids.extend(four.iter().take(count));
-                return Ok(());
+            match count {
+                0 => {}
+                MANY => {
+                    ids.extend_from_slice(self.work.memo.many(four));
+                    return Ok(());
+                }
+                _ => {
+                    ids.extend(four.iter().take(count));
+                    return Ok(());
+                }
             }
             self.pretoken(pretoken, ids)?;
-            self.work.memo.put(key, hash, ids);
+            self.work.memo.put(&self.view, key, hash, ids);
             return Ok(());
         }
         let (view, encoder) = (self.view, self.encoder);

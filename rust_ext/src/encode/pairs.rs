@@ -1,22 +1,26 @@
 //! Which two tokens merge: a hash table in flat arrays, with a small filter before it, because most pairs do not.
 
 use super::flat::Flat;
+use super::lexicon::Derivation;
 
-const VACANT: u32 = u32::MAX;
+/// A place of the table holds the token that a pair makes, and above it a part of the pair's hash. The pair itself is the
+/// derivation of that token.
+const TOKEN_BITS: u32 = 24;
+const VACANT: u64 = u64::MAX;
 
 /// Pairs of tokens and the token that each makes.
 #[derive(Clone)]
 pub struct Pairs {
-    /// `[left, right, made]`, open addressing; a power of two of them, at most half in use.
-    pub slots: Flat<[u32; 3]>,
+    /// Open addressing; a power of two of them, at most four fifths in use.
+    pub slots: Flat<u64>,
     /// One bit a pair, by another part of its hash; a power of two of words.
     pub filter: Flat<u64>,
 }
 
-/// The table under construction, or a view of the finished one for the time of a call.
+/// The arrays at hand.
 #[derive(Clone, Copy)]
 pub struct PairsView<'a> {
-    slots: &'a [[u32; 3]],
+    slots: &'a [u64],
     filter: &'a [u64],
 }
 
@@ -30,12 +34,12 @@ fn hash(left: u32, right: u32) -> u64 {
 impl Pairs {
     /// An empty table for up to `most` pairs.
     pub fn with_capacity(most: usize) -> Self {
-        let slots = (2 * most.max(8)).next_power_of_two();
-        Pairs { slots: vec![[VACANT; 3]; slots].into(), filter: vec![0; (slots / 8).max(1)].into() }
+        let slots = (most.max(8) * 5 / 4).next_power_of_two();
+        Pairs { slots: vec![VACANT; slots].into(), filter: vec![0; (slots / 4).max(1)].into() }
     }
 
-    /// Adds a pair that is not there yet; a full table takes no more.
-    pub fn insert(&mut self, left: u32, right: u32, made: u32) {
+    /// Adds a pair that is not there yet, which makes `token`; a full table takes no more.
+    pub fn insert(&mut self, left: u32, right: u32, token: u32) {
         let (Flat::Owned(slots), Flat::Owned(filter)) = (&mut self.slots, &mut self.filter) else { return };
         let hash = hash(left, right);
         let word = (hash >> 38) as usize & filter.len().wrapping_sub(1);
@@ -45,12 +49,17 @@ impl Pairs {
         let mask = slots.len() - 1;
         for step in 0..slots.len() {
             if let Some(slot) = slots.get_mut((hash as usize + step) & mask)
-                && slot[2] == VACANT
+                && *slot == VACANT
             {
-                *slot = [left, right, made];
+                *slot = hash >> TOKEN_BITS << TOKEN_BITS | u64::from(token);
                 return;
             }
         }
+    }
+
+    /// Whether a search for a pair that is not there would never end.
+    pub fn is_full(&self) -> bool {
+        !self.slots.contains(&VACANT)
     }
 
     /// The arrays at hand.
@@ -61,9 +70,9 @@ impl Pairs {
 }
 
 impl PairsView<'_> {
-    /// The token that `left` and `right` make.
+    /// The token that `left` and `right` make, and its derivation.
     #[inline(always)]
-    pub fn get(self, left: u32, right: u32) -> Option<u32> {
+    pub fn get(self, derivations: &[Derivation], left: u32, right: u32) -> Option<Derivation> {
         let hash = hash(left, right);
         let word = self.filter.get((hash >> 38) as usize & (self.filter.len().wrapping_sub(1)))?;
         if word >> (hash >> 32 & 63) & 1 == 0 {
@@ -72,12 +81,15 @@ impl PairsView<'_> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut at = hash as usize & mask;
         loop {
-            let &[first, second, made] = self.slots.get(at)?;
-            if first == left && second == right {
-                return Some(made);
-            }
-            if made == VACANT {
+            let &slot = self.slots.get(at)?;
+            if slot == VACANT {
                 return None;
+            }
+            if slot >> TOKEN_BITS == hash >> TOKEN_BITS {
+                let made = *derivations.get((slot & ((1 << TOKEN_BITS) - 1)) as usize)?;
+                if made[0] == left && made[1] == right {
+                    return Some(made);
+                }
             }
             at = (at + 1) & mask;
         }

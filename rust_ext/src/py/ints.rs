@@ -7,6 +7,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use crate::prefetch;
+
 /// The ints that stand for ids, made when they are first needed.
 pub struct Ints {
     made: Mutex<Vec<Option<Py<PyAny>>>>,
@@ -31,6 +33,13 @@ impl Ints {
         unsafe {
             let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(ids.len() as ffi::Py_ssize_t))?;
             for (place, &id) in ids.iter().enumerate() {
+                // The ints lie all over the memory: ask for each, and before that for where it is, in good time.
+                if let Some(&later) = ids.get(place + 24) {
+                    prefetch(&made, later as usize);
+                }
+                if let Some(Some(soon)) = ids.get(place + 10).and_then(|&soon| made.get(soon as usize)) {
+                    prefetch(std::slice::from_ref(&*soon.as_ptr().cast::<u64>()), 0);
+                }
                 let int = match made.get_mut(id as usize) {
                     Some(Some(int)) => int.clone_ref(py).into_ptr(),
                     Some(slot) => slot.insert(id.into_pyobject(py)?.into_any().unbind()).clone_ref(py).into_ptr(),
