@@ -31,23 +31,39 @@ const COUNT_AT: u32 = 60;
 const LENGTH_AT: u32 = 56;
 const PLAIN: u64 = (1 << COUNT_AT) - 1;
 
+/// Which bits of a key belong to a pretoken of each length.
+const MASKS: [[u64; 2]; PACKED + 1] = {
+    let mut masks = [[0; 2]; PACKED + 1];
+    let mut length = 0;
+    while length <= PACKED {
+        let mask = (1u128 << (8 * length)) - 1;
+        masks[length] = [mask as u64, (mask >> 64) as u64];
+        length += 1;
+    }
+    masks
+};
+
 impl Key {
-    /// The key of `text[start..end]`, at most [`PACKED`] bytes and not empty.
+    /// Of a pretoken that is too long: no entry has it.
+    const LONG: Key = Key { low: 0, high: PLAIN };
+
+    /// The key of `text[start..end]`, which is not empty.
     #[inline(always)]
     pub fn pack(text: &[u8], start: usize, end: usize) -> Self {
-        let length = (end - start) & 15;
-        let wide = match text.get(start..start + 16).and_then(|bytes| <[u8; 16]>::try_from(bytes).ok()) {
-            Some(bytes) => u128::from_le_bytes(bytes),
+        let length = end - start;
+        let Some(&[low_mask, high_mask]) = MASKS.get(length) else { return Key::LONG };
+        let (low, high) = match text.get(start..start + 16).and_then(|bytes| bytes.as_chunks::<8>().0.first_chunk::<2>()) {
+            Some([low, high]) => (u64::from_le_bytes(*low), u64::from_le_bytes(*high)),
             None => {
                 let mut bytes = [0; 16];
                 for (to, from) in bytes.iter_mut().zip(text.get(start..end).unwrap_or_default()) {
                     *to = *from;
                 }
-                u128::from_le_bytes(bytes)
+                let wide = u128::from_le_bytes(bytes);
+                (wide as u64, (wide >> 64) as u64)
             }
         };
-        let wide = wide & ((1u128 << (8 * length)) - 1);
-        Key { low: wide as u64, high: (wide >> 64) as u64 | (length as u64) << LENGTH_AT }
+        Key { low: low & low_mask, high: high & high_mask | (length as u64) << LENGTH_AT }
     }
 
     #[inline(always)]
@@ -140,10 +156,39 @@ impl Memo {
         (hash >> 32) as usize & (self.lines.len() - 1)
     }
 
-    /// Asks for the line of a key.
-    #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
-        prefetch(&self.lines, self.place(hash));
+    /// Fills in the keys of the pretokens of `text` that end at `ends` after `base`, the first of which starts at `start`,
+    /// and asks for their lines, so that these are under way when the first one is needed.
+    pub fn keys(&self, text: &[u8], base: usize, mut start: usize, ends: &[u32], keys: &mut [(Key, u64)]) {
+        let lines = self.lines.as_slice();
+        let mask = lines.len().wrapping_sub(1);
+        for (&end, slot) in ends.iter().zip(keys) {
+            let end = base + end as usize;
+            let key = Key::pack(text, start, end);
+            let hash = key.hash();
+            prefetch(lines, hash as usize & mask);
+            *slot = (key, hash);
+            start = end;
+        }
+    }
+
+    /// Writes the ids of pretokens into `ids` from `at` on, four places each of which the next overwrites those that are
+    /// none, up to the first that is not known; returns how many it wrote.
+    #[inline]
+    pub fn write(&self, keys: &[(Key, u64)], ids: &mut [u32], at: &mut usize) -> usize {
+        let lines = self.lines.as_slice();
+        let mask = lines.len().wrapping_sub(1);
+        let mut to = *at;
+        let mut written = 0;
+        for (key, hash) in keys {
+            let Some(line) = lines.get(*hash as usize & mask) else { break };
+            let (four, count) = line.get(*key);
+            let Some(room) = ids.get_mut(to..to + INLINE).filter(|_| count.wrapping_sub(1) < INLINE) else { break };
+            room.copy_from_slice(&four);
+            to += count;
+            written += 1;
+        }
+        *at = to;
+        written
     }
 
     /// The ids of a key and how many there are; 0 if it is not known.

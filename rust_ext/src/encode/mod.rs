@@ -321,51 +321,37 @@ impl Job<'_> {
     fn batch(&mut self, text: &[u8], base: usize, ends: &[u32], offset: usize, ids: &mut Vec<u32>) -> Result<()> {
         let mut start = base;
         for ends in ends.chunks(BATCH) {
-            // All keys first, so that the lines they are in are under way when the first one is needed.
-            let mut from = start;
-            for (&end, slot) in ends.iter().zip(&mut self.work.keys) {
-                let to = base + end as usize;
-                let key = Key::pack(text, from, to);
-                let hash = key.hash();
-                self.work.memo.prefetch(hash);
-                *slot = (key, hash);
-                from = to;
-            }
+            let work = &mut *self.work;
+            work.memo.keys(text, base, start, ends, &mut work.keys);
             let mut at = ids.len();
-            // Four ids are written for every pretoken, of which the next overwrites those that are none.
             ids.resize(at + 4 * ends.len(), 0);
-            let mut left = 4 * ends.len();
-            for (place, &end) in ends.iter().enumerate() {
+            let mut place = 0;
+            loop {
+                let keys = self.work.keys.get(place..ends.len()).unwrap_or_default();
+                let known = self.work.memo.write(keys, ids, &mut at);
+                place += known;
+                if known > 0 {
+                    start = base + ends.get(place - 1).map_or(0, |&end| end as usize);
+                }
+                let Some(&end) = ends.get(place) else { break };
                 let to = base + end as usize;
-                left -= 4;
                 let (key, hash) = self.work.keys.get(place).copied().unwrap_or_default();
-                let (four, count) = if to - start <= PACKED { self.work.memo.get(key, hash) } else { ([0; 4], 0) };
-                if count.wrapping_sub(1) < 4 {
-                    if let Some(room) = ids.get_mut(at..at + 4) {
-                        room.copy_from_slice(&four);
-                    }
-                    at += count;
-                } else {
-                    let mut few = std::mem::take(&mut self.work.few);
-                    few.clear();
-                    let mut result = Ok(());
-                    if count == MANY {
-                        few.extend_from_slice(self.work.memo.many(four));
-                    } else {
-                        result = self.unknown(text, start, to, key, hash, &mut few);
-                    }
-                    if ids.len() < at + few.len() + left {
-                        ids.resize(at + few.len() + left, 0);
-                    }
-                    if let Some(room) = ids.get_mut(at..at + few.len()) {
-                        room.copy_from_slice(&few);
-                    }
-                    at += few.len();
-                    self.work.few = few;
-                    if let Err(unknown) = result {
-                        ids.truncate(at);
-                        return Err(missing(text, start + unknown.0, offset));
-                    }
+                place += 1;
+                let mut few = std::mem::take(&mut self.work.few);
+                few.clear();
+                let result = self.unknown(text, start, to, key, hash, &mut few);
+                let needed = at + few.len() + 4 * (ends.len() - place);
+                if ids.len() < needed {
+                    ids.resize(needed, 0);
+                }
+                if let Some(room) = ids.get_mut(at..at + few.len()) {
+                    room.copy_from_slice(&few);
+                }
+                at += few.len();
+                self.work.few = few;
+                if let Err(unknown) = result {
+                    ids.truncate(at);
+                    return Err(missing(text, start + unknown.0, offset));
                 }
                 start = to;
             }
@@ -387,7 +373,12 @@ impl Job<'_> {
     ) -> std::result::Result<(), Unknown> {
         let pretoken = text.get(start..end).unwrap_or_default();
         if pretoken.len() <= PACKED {
-            let (four, count) = self.work.memo.get_displaced(key, hash);
+            // It may be in its line after all, with more ids than those hold.
+            let mut found = self.work.memo.get(key, hash);
+            if found.1 == 0 {
+                found = self.work.memo.get_displaced(key, hash);
+            }
+            let (four, count) = found;
             match count {
                 0 => {}
                 MANY => {
