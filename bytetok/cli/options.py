@@ -32,7 +32,7 @@ TokenizerName = Annotated[
     str,
     typer.Argument(
         metavar="TOK",
-        help="A folder, a tokenizer.json, a .tiktoken file, or a published name such as gpt-4o.",
+        help="A folder, a tokenizer file (json, tiktoken, model, bytetok), a hub id, or a name such as gpt-4o.",
         show_default=False,
     ),
 ]

@@ -59,13 +59,14 @@ def convert(
     """Save a tokenizer in another format, with the same ids for every text.
 
     A folder gets what tokenizers and transformers load. A name that ends in .json gets a tokenizer.json alone, one in
-    .tiktoken a rank file, and beside it NAME.bytetok.json with the pattern and the special tokens. What a format cannot
-    say is an error, unless you accept it with --lossy.
+    .tiktoken a rank file, and beside it NAME.bytetok.json with the pattern and the special tokens, one in .bytetok a
+    single file that loads in milliseconds. What a format cannot say is an error, unless you accept it with --lossy.
 
     Examples
       bytetok convert o200k_base.tiktoken gpt-4o
       bytetok convert my-32k my-32k.tiktoken
       bytetok convert my-32k my-32k.json
+      bytetok convert gpt-4 cl100k.bytetok
     """
     from bytetok.tokenizer.convert import convert as converted
 

@@ -72,10 +72,13 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
-        """Load a folder, a tokenizer.json, a ``.tiktoken`` rank file, or a reference by name such as ``"gpt-4o"``.
+        """Load a tokenizer: a path, the id of a model on the Hugging Face hub, or the name of a published one.
 
-        Byte-level BPE runs on our engine. Other models (WordPiece, Unigram, SentencePiece-style BPE, anything with a
-        normalizer) run on the ``tokenizers`` package behind the same methods.
+        A folder, a tokenizer.json, a ``.tiktoken`` rank file, a tekken.json, a SentencePiece ``.model``, or a
+        ``.bytetok`` file of :meth:`save`; ``"gpt-4o"`` and other names are found in installed packages. BPE of every
+        kind runs on our engine, byte-level or SentencePiece-style, with NFC, NFD, NFKC and NFKD. WordPiece, Unigram, and
+        what else our engine does not know run on the packages ``tokenizers`` and ``sentencepiece`` behind the same
+        methods; :attr:`ForeignTokenizer.reason` says why.
 
         Raises FormatError for a broken file or one that nothing here can run, and CorpusError for a missing one.
         """
@@ -124,8 +127,8 @@ class Tokenizer:
     def is_linear(self) -> bool:
         """Whether encoding takes time in proportion to the text, whatever it is.
 
-        It does for every split pattern with a name and every vocabulary whose merges come after those that make their
-        parts, which is checked for each token. Otherwise a regex engine or a queue is at work.
+        It does for every split pattern with a name, and with every vocabulary; any other regex runs on an engine that
+        may backtrack, up to a limit that is an error.
         """
         return self._encoder.is_linear
 

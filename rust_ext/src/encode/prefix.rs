@@ -62,9 +62,12 @@ impl Encoder {
         }
         let part = text.get(start..end).unwrap_or_default();
         let Some(cut) = self.cut_of(part, limit - start)? else { return Ok(0) };
-        let whole_words = raw.tokens().iter().chain(second.tokens()).any(|token| token.single_word);
+        // The rest is searched for added tokens without what is before it, which matters to one for single words only.
+        let rest = part.as_bytes().get(cut);
+        let mut single = raw.tokens().iter().chain(second.tokens()).filter(|token| token.single_word);
         let before = part.get(..cut).and_then(|part| part.chars().next_back());
-        if cut == 0 || whole_words && before.is_none_or(regex_syntax::is_word_character) {
+        let may_begin = single.any(|token| token.text.as_bytes().first() == rest);
+        if cut == 0 || may_begin && before.is_none_or(regex_syntax::is_word_character) {
             return Ok(0);
         }
         Ok(start + cut)
