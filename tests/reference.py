@@ -291,7 +291,8 @@ def naive_added(text: str, added: Sequence[Mapping[str, Any]], *, special_as_tex
 
     ``added`` are entries of tokenizer.json. At each place the longest text counts. A match that a flag refuses, or a
     special token that is to be text, is passed over whole. White space that a token has taken is searched again, and
-    what is found in it counts; text after such a match that was taken already is there twice.
+    what is found in it counts; text after such a match that was taken already is there twice. A token that takes white
+    space before it must have something left of its own.
     """
     parts: list[int | str] = []
     done = at = 0
@@ -316,6 +317,6 @@ def naive_added(text: str, added: Sequence[Mapping[str, Any]], *, special_as_tex
         if entry.get("rstrip"):
             end += len(regex.match(r"\s*", text[end:]).group())
         parts += [text[done:start]] if done < start else []
-        parts.append(entry["id"])
+        parts += [entry["id"]] if start < end else []
         done = end
     return [*parts, text[done:]] if done < len(text) else parts

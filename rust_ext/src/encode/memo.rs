@@ -92,6 +92,17 @@ impl Line {
         (ids, if is_first | is_second { (high >> COUNT_AT) as usize } else { 0 })
     }
 
+    /// Takes the entry of a key out, if it is here.
+    fn take(&mut self, key: Key) -> Option<(Key, [u32; INLINE])> {
+        let at = self.keys.iter().position(|entry| entry.low == key.low && entry.high & PLAIN == key.high)?;
+        let entry = (*self.keys.get(at)?, *self.ids.get(at)?);
+        if at == 0 {
+            (self.keys[0], self.ids[0]) = (self.keys[1], self.ids[1]);
+        }
+        self.keys[1] = Key::default();
+        Some(entry)
+    }
+
     #[inline(always)]
     fn insert(&mut self, key: Key, ids: [u32; INLINE], moves: bool) {
         if self.keys[0] == Key::default() {
@@ -125,11 +136,11 @@ pub struct Memo {
     long_ids: Vec<u32>,
 }
 
-/// The lines a memory starts with, and the most it has: 8 MB, which hold the words of most languages.
+/// The lines a memory starts with, and the most it has: 16 MB, which hold the words of most languages.
 const SMALL: usize = 1 << 8;
-const LARGE: usize = 1 << 17;
+const LARGE: usize = 1 << 18;
 /// Places for long pretokens, and how much text they may take together.
-const LONGS: usize = 1 << 16;
+const LONGS: usize = 1 << 17;
 const LONG_TEXTS: usize = 3 << 20;
 
 impl Memo {
@@ -197,13 +208,28 @@ impl Memo {
         self.lines.get(self.place(hash)).map_or(([0; INLINE], 0), |line| line.get(key))
     }
 
-    /// The same in the line where it would be if its own was full.
-    #[inline(always)]
-    pub fn get_displaced(&self, key: Key, hash: u64) -> ([u32; INLINE], usize) {
-        if self.lines.get(self.place(hash)).is_none_or(|line| line.keys[1] == Key::default()) {
+    /// The same in the line where it would be if its own was full; it then moves to its own, where it is found sooner.
+    pub fn get_displaced(&mut self, key: Key, hash: u64) -> ([u32; INLINE], usize) {
+        let (own, other) = (self.place(hash), self.other_place(hash));
+        if own == other || self.lines.get(own).is_none_or(|line| line.keys[1] == Key::default()) {
             return ([0; INLINE], 0);
         }
-        self.lines.get(self.other_place(hash)).map_or(([0; INLINE], 0), |line| line.get(key))
+        let Some(found) = self.lines.get_mut(other).and_then(|line| line.take(key)) else { return ([0; INLINE], 0) };
+        if let Some(line) = self.lines.get_mut(own) {
+            let (old, ids) = (std::mem::replace(&mut line.keys[1], found.0), std::mem::replace(&mut line.ids[1], found.1));
+            self.give(own, old, ids);
+        }
+        (found.1, (found.0.high >> COUNT_AT) as usize)
+    }
+
+    /// Puts what had to leave a line into the other of its two, if that has room.
+    fn give(&mut self, from: usize, key: Key, ids: [u32; INLINE]) {
+        let hash = Key { high: key.high & PLAIN, ..key }.hash();
+        let (own, other) = (self.place(hash), self.other_place(hash));
+        let to = if own == from { other } else { own };
+        if let Some(line) = self.lines.get_mut(to).filter(|line| line.keys[1] == Key::default()) {
+            line.insert(key, ids, false);
+        }
     }
 
     /// The ids of an entry whose count is [`MANY`].
@@ -279,7 +305,7 @@ impl Memo {
             }
             let key = Key::pack(token, 0, token.len());
             let hash = key.hash();
-            if self.get(key, hash).1 == 0 && self.get_displaced(key, hash).1 == 0 {
+            if self.get(key, hash).1 == 0 && self.lines.get(self.other_place(hash)).is_none_or(|line| line.get(key).1 == 0) {
                 self.place_in(Key { high: key.high | 1 << COUNT_AT, ..key }, hash, [id as u32, 0, 0, 0]);
             }
         }
