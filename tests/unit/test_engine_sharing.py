@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import multiprocessing
 import pickle
 import random
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from cases import HANDWRITTEN
+from children import in_child
 from small import CORPUS, extended, trained
 
 import bytetok as bt
@@ -51,27 +53,6 @@ def everything(tokenizer: Any, texts: list[str]) -> list[Any]:
         [tokenizer.decode(part) for part in ids],
         [tokenizer.spans(part) for part in ids],
     ]
-
-
-def in_child(job: Callable[[], object], seconds: float = 60) -> object:
-    """The result of a job in a forked process; fails if that does not end."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-
-    def work() -> None:
-        sender.send(job())
-
-    child = context.Process(target=work)
-    child.start()
-    try:
-        assert receiver.poll(seconds), "the forked process does not answer: a lock that nobody will release?"
-        answer = receiver.recv()
-        child.join(seconds)
-        assert child.exitcode == 0
-        return answer
-    finally:
-        child.kill()
-        child.join()
 
 
 # threads --------------------------------------------------------------------------------------------------------------
@@ -208,3 +189,45 @@ def test_ids_belong_to_the_caller() -> None:
     if array.flags.writeable:
         array[:] = 0
     assert tokenizer.encode("the court", out="numpy").tolist() == batch[1]
+
+
+# the garbage collector runs Python code wherever something is made ----------------------------------------------------
+
+
+def collected_while_encoding(again: Callable[[bt.Tokenizer], object]) -> list[list[int]]:
+    tokenizer = fresh()
+    texts = texts_of(6, 5)
+    busy = False
+
+    def callback(phase: str, info: object) -> None:
+        nonlocal busy
+        if not busy:
+            busy = True
+            again(tokenizer)
+            busy = False
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(callback)
+    gc.set_threshold(1)
+    try:
+        found = [tokenizer.encode(text, special="text") for text in texts]
+        return found + tokenizer.encode_batch(texts, threads=2, special="text")
+    finally:
+        gc.callbacks.remove(callback)
+        gc.set_threshold(*thresholds)
+
+
+@pytest.mark.xfail(reason="the table of ints is locked while a list is made, which may collect garbage", strict=True)
+@pytest.mark.parametrize("again", ["the same thread", "another thread"])
+def test_a_collection_in_the_middle_may_encode_too(again: str) -> None:
+    def encode(tokenizer: bt.Tokenizer) -> object:
+        return tokenizer.encode("the court of the plaintiff"), tokenizer.encode_batch(["the court"])
+
+    def in_thread(tokenizer: bt.Tokenizer) -> None:
+        other = threading.Thread(target=encode, args=(tokenizer,))
+        other.start()
+        other.join()
+
+    job = encode if again == "the same thread" else in_thread
+    expected = [fresh().encode(text, special="text") for text in texts_of(6, 5)]
+    assert in_child(lambda: collected_while_encoding(job), 10) == expected * 2
