@@ -51,7 +51,7 @@ def _bytetok(files: Files, threads: int) -> Calls:
     from bytetok import Tokenizer
 
     tok = Tokenizer.load(files.ours)
-    special = "text" if files.ranks else "allow"
+    special = "text" if files.ranks or files.model else "allow"
     return Calls(
         list=partial(tok.encode, special=special),
         numpy=partial(tok.encode, special=special, out="numpy"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The name is chosen before the file is made, so that a signal in between leaves nothing.
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
+    temporary = target.parent / f".{target.name}.{os.urandom(6).hex()}.part"
     try:
         temporary.touch(exist_ok=False)
         yield temporary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,8 @@ def load(path_or_name: str | os.PathLike[str]) -> Tokenizer | ForeignTokenizer:
 
 def _name_of(path: Path) -> str:
     """What to call the tokenizer of a file: the file's name, or its folder's if all such files are called alike."""
+    import re  # a millisecond that a file which knows its own name does not need
+
     stem = re.split(r"\.(?:tiktoken|model|spm|json|bytetok)\b", path.name)[0]
     return path.resolve().parent.name if stem in ("tokenizer", "tekken") else stem
 

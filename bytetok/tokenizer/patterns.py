@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from bytetok import _core
 from bytetok.errors import InvalidPatternError
@@ -30,7 +28,6 @@ UNICODE_VERSION: str = _core.UNICODE_VERSION
 _REGEX_SIGNS = frozenset("\\[](){}|?*+^$. ")
 
 
-@dataclass(frozen=True)
 class SplitPattern:
     """A split pattern: one or more regexes, each isolating its matches in the pieces that the one before left.
 
@@ -42,16 +39,27 @@ class SplitPattern:
     """
 
     stages: tuple[str, ...]
-    # Two names may stand for the same regexes, as qwen2 and qwen3 do.
-    name: str | None = field(default=None, compare=False)
-    _splitter: _core.Splitter = field(init=False, repr=False, compare=False)
+    name: str | None
 
-    def __post_init__(self) -> None:
+    def __init__(self, stages: tuple[str, ...], name: str | None = None) -> None:
         try:
-            splitter = _core.Splitter(list(self.stages))
+            splitter = _core.Splitter(list(stages))
         except UnicodeEncodeError as err:
             raise InvalidPatternError(f"split pattern {err.object[:80]!r} holds a lone surrogate") from err
-        object.__setattr__(self, "_splitter", splitter)
+        self.__dict__.update(stages=stages, name=name, _splitter=splitter)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a SplitPattern is immutable, and {name} cannot be set; make another one")
+
+    def __eq__(self, other: object) -> bool:
+        # Two names may stand for the same regexes, as qwen2 and qwen3 do.
+        return isinstance(other, SplitPattern) and self.stages == other.stages
+
+    def __hash__(self) -> int:
+        return hash(self.stages)
+
+    def __repr__(self) -> str:
+        return f"SplitPattern({self.stages!r}, {self.name!r})"
 
     @classmethod
     def of(cls, pattern: str | Sequence[str] | SplitPattern) -> SplitPattern:
@@ -65,6 +73,8 @@ class SplitPattern:
             if pattern in NAMED:
                 return cls(NAMED[pattern], pattern)
             if not _REGEX_SIGNS & set(pattern):
+                from difflib import get_close_matches
+
                 close = get_close_matches(pattern, NAMED, n=1)
                 hint = f"did you mean {close[0]!r}? " if close else ""
                 raise InvalidPatternError(
@@ -80,12 +90,13 @@ class SplitPattern:
     @property
     def is_linear(self) -> bool:
         """Whether splitting takes linear time on any text, because every stage has a hand-written scanner."""
-        return self._splitter.is_linear
+        return self.core.is_linear
 
     @property
     def core(self) -> _core.Splitter:
         """The compiled pattern, for other parts of this package."""
-        return self._splitter
+        splitter: _core.Splitter = self.__dict__["_splitter"]
+        return splitter
 
     def split(self, text: str | bytes) -> list[bytes]:
         """Cut ``text`` into pretokens, as bytes.
@@ -93,7 +104,7 @@ class SplitPattern:
         Bytes that are not UTF-8 split as U+FFFD would and stay the bytes they are. Raises EncodingError for a ``str``
         with lone surrogates, and InvalidPatternError if a regex matches nothing or backtracks without end on this text.
         """
-        return self._splitter.split(text)
+        return self.core.split(text)
 
     def __str__(self) -> str:
         return self.name or " | then | ".join(self.stages)

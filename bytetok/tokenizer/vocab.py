@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bytetok import _core
 from bytetok.errors import FormatError, SpecialTokenError, UnknownTokenError
 
 
-@dataclass(frozen=True)
-class AddedToken:
+class AddedToken(NamedTuple):
     """A token that is found in the text before it is split, as in Hugging Face's added vocabulary.
 
     ``special`` tokens are control tokens and never stand for text. ``single_word``: only where no word character
@@ -30,8 +28,7 @@ class AddedToken:
     normalized: bool = False
 
 
-@dataclass(frozen=True)
-class CharacterScheme:
+class CharacterScheme(NamedTuple):
     """SentencePiece-style BPE: merging starts from characters, and a character that no token holds becomes bytes.
 
     ``byte_ids``: the ids of the tokens ``<0x00>`` to ``<0xFF>``. ``prefix``: a space is put before nothing, before the
@@ -47,12 +44,6 @@ class CharacterScheme:
     prefix: Literal["none", "first", "each"] = "none"
     prefix_always: bool = True
     scores: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.byte_ids) != 256 or len(set(self.byte_ids)) != 256:
-            raise FormatError(
-                f"byte fallback needs 256 tokens, <0x00> to <0xFF>, each with its own id; got {len(set(self.byte_ids))}"
-            )
 
 
 class Vocab:
@@ -94,6 +85,11 @@ class Vocab:
                 )
             if ids.setdefault(token.id, text) != text:
                 raise SpecialTokenError(f"added tokens {ids[token.id]!r} and {text!r} both have id {token.id}")
+        if characters is not None and (len(characters.byte_ids) != 256 or len(set(characters.byte_ids)) != 256):
+            raise FormatError(
+                "byte fallback needs 256 tokens, <0x00> to <0xFF>, each with its own id; got "
+                f"{len(set(characters.byte_ids))}"
+            )
         if characters is not None and not all(0 <= token_id < len(tokens) for token_id in characters.byte_ids):
             raise FormatError(f"a byte token has an id outside 0 to {len(tokens) - 1}")
         self._ids  # noqa: B018 - finds duplicates now, not at first use

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,7 @@ def _without(vocab: Vocab, ordinary: Collection[int]) -> Vocab:
         for left, right, token in vocab.merge_triples
         if left in new and right in new and token in new
     )
-    added = {text: replace(token, id=new[token.id]) for text, token in vocab.added_tokens.items()}
+    added = {text: token._replace(id=new[token.id]) for text, token in vocab.added_tokens.items()}
     return Vocab(tuple(vocab.tokens[token_id] for token_id in kept), merges, added, vocab.whole_first, vocab.ranked)
 
 
@@ -257,7 +257,7 @@ class VocabDiff:
             "moved": [{"token": to_characters(token), "a": a, "b": b} for token, a, b in self.moved],
             "added_only_in_a": list(self.added_only_in_a),
             "added_only_in_b": list(self.added_only_in_b),
-            "added_changed": [{"a": asdict(a), "b": asdict(b)} for a, b in self.added_changed],
+            "added_changed": [{"a": a._asdict(), "b": b._asdict()} for a, b in self.added_changed],
             "merges_only_in_a": [[to_characters(part) for part in pair] for pair in self.merges_only_in_a],
             "merges_only_in_b": [[to_characters(part) for part in pair] for pair in self.merges_only_in_b],
             "merges_reordered": self.merges_reordered,
