@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 CACHE  ?= $(HOME)/.cache/bytetok
 RUST   := $(wildcard rust_ext/src/*.rs rust_ext/src/*/*.rs) rust_ext/Cargo.toml rust_ext/Cargo.lock
 
-.PHONY: demo test check rust-test python-test bench vocab docs clean
+.PHONY: demo test check rust-test python-test fuzz bench vocab docs clean
 
 demo: $(VENV)/.installed  ## build, train a legal tokenizer on the shipped corpus, compare it, show it
 	$(BIN)/bytetok train vocab/corpora/legal-train.jsonl.zst --recipe legal --vocab-size 16384 -o out/legal-16k
@@ -31,6 +31,12 @@ rust-test:  ## the engine alone; needs no Python
 
 python-test: $(VENV)/.test-installed
 	$(BIN)/pytest
+
+fuzz: $(VENV)/.test-installed  ## random vocabularies and text for half an hour; needs a nightly toolchain and cargo-fuzz
+	cd rust_ext && cargo +nightly fuzz run encode -- -max_total_time=600 -max_len=600 -timeout=60
+	cd rust_ext && cargo +nightly fuzz run split -- -max_total_time=600 -max_len=400 -timeout=60
+	BYTETOK_FUZZ_EXAMPLES=2000 $(BIN)/pytest --timeout 0 tests/property/test_encode_property.py \
+	    tests/property/test_encode_streaming_property.py tests/parity/test_encode_damaged_json.py
 
 bench: $(VENV)/.test-installed  ## the claims of the README; see benchmarks/README.md for the corpora they need
 	$(BIN)/python benchmarks/train_speed.py

@@ -46,7 +46,8 @@ class JsonTokenizer(ForeignTokenizer):
 
         try:
             engine = Engine.from_str(self._content)
-        except Exception as err:  # `tokenizers` raises bare Exception for any bad file
+        except BaseException as err:  # `tokenizers` raises bare Exception for any bad file
+            _let_through(err)
             raise FormatError(
                 f"{self._path}: neither bytetok ({self.reason}) nor tokenizers can read it: {err}"
             ) from err
@@ -68,7 +69,8 @@ class JsonTokenizer(ForeignTokenizer):
             if threads == 1 or len(texts) < 2:
                 return [list(engine.encode(text, add_special_tokens=False).ids) for text in texts]
             return [list(encoded.ids) for encoded in engine.encode_batch_fast(texts, add_special_tokens=False)]
-        except Exception as err:  # such as a character without a token, where the file names no unknown one
+        except BaseException as err:  # such as a character without a token, where the file names no unknown one
+            _let_through(err)
             raise FormatError(f"{self._path}: tokenizers cannot encode this text: {err}") from err
 
     def _decode(self, ids: list[int]) -> str:
@@ -130,3 +132,9 @@ class _Spelling:
         if self._suffix and string.endswith(self._suffix):
             string = string.removesuffix(self._suffix) + " "
         return self.added(string)
+
+
+def _let_through(err: BaseException) -> None:
+    """Raise what is no failure of `tokenizers`, whose panics are no ``Exception``."""
+    if isinstance(err, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError):
+        raise err

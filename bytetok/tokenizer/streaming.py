@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import operator
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
@@ -43,7 +44,7 @@ class Decoder:
 
         Raises UnknownTokenError for an id that no token has; nothing is taken in then.
         """
-        ids = [ids] if isinstance(ids, int) else list(ids)
+        ids = list(ids) if isinstance(ids, Iterable) else [operator.index(ids)]
         data = self._tokenizer.decode_bytes(ids, is_rest=self._started)
         self._started = self._started or bool(ids)
         return self._decoder.decode(data)

@@ -75,8 +75,8 @@ class Tokenizer:
         """Load a tokenizer: a path, the id of a model on the Hugging Face hub, or the name of a published one.
 
         A folder, a tokenizer.json, a ``.tiktoken`` rank file, a tekken.json, a SentencePiece ``.model``, or a
-        ``.bytetok`` file of :meth:`save`; ``"gpt-4o"`` and other names are found in installed packages. BPE of every
-        kind runs on our engine, byte-level or SentencePiece-style, with NFC, NFD, NFKC and NFKD. WordPiece, Unigram, and
+        ``.bytetok`` file of :meth:`save`; ``"gpt-4o"`` and other names are found in installed packages. BPE of any kind
+        runs on our engine, byte-level or SentencePiece-style, with NFC, NFD, NFKC and NFKD. WordPiece, Unigram, and
         what else our engine does not know run on the packages ``tokenizers`` and ``sentencepiece`` behind the same
         methods; :attr:`ForeignTokenizer.reason` says why.
 

@@ -18,7 +18,8 @@ fn main() {
         let mut documents = Vec::new();
         let mut rest = text.as_str();
         while !rest.is_empty() {
-            let end = rest.as_bytes().iter().skip(8192).position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 8193);
+            let end =
+                rest.as_bytes().iter().skip(8192).position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 8193);
             documents.push(&rest[..end]);
             rest = &rest[end..];
         }

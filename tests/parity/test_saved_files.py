@@ -37,7 +37,8 @@ FRAGMENTS = [
     "<|endoftext|>", "<pad>", "  ", "\n", "qua", " qua", "quartz", "1998", " ", "é", "𝔸", "_", "\u0301",
 ]  # fmt: skip
 PATTERNS = [
-    "o200k", "gpt2", "llama3", "qwen2", "deepseek-v3", "cl100k", "finance", "tekken", "lines", "digits", "whitespace", "none",
+    "o200k", "gpt2", "llama3", "qwen2", "deepseek-v3", "cl100k", "finance", "tekken", "lines", "digits",
+    "whitespace", "none",
 ]  # fmt: skip
 
 

@@ -214,7 +214,6 @@ def test_a_file_made_to_do_harm_does_none(seed: int, tiny: bytes, tmp_path: Path
     assert in_child(lambda: used_after(made, tmp_path / "x.bytetok")) > 40
 
 
-@pytest.mark.xfail(reason="a beginning outside the vocabulary is not refused, and is followed for ever", strict=True)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_beginning_that_is_no_token_does_no_harm(tiny: bytes, tmp_path: Path) -> None:
     start, end = sections(tiny)[4]

@@ -187,7 +187,6 @@ def test_catastrophic_backtracking_is_an_error(regex: str) -> None:
     assert tokenizer.decode_bytes(tokenizer.encode("xyz")) == b"xyz"
 
 
-@pytest.mark.xfail(reason="a panic of `tokenizers` reaches the caller", raises=BaseException, strict=True)
 @pytest.mark.timeout(120)
 def test_catastrophic_backtracking_in_a_file_is_an_error(tmp_path: Path) -> None:
     trained("gpt2").save(tmp_path)

@@ -217,7 +217,6 @@ def collected_while_encoding(again: Callable[[bt.Tokenizer], object]) -> list[li
         gc.set_threshold(*thresholds)
 
 
-@pytest.mark.xfail(reason="the table of ints is locked while a list is made, which may collect garbage", strict=True)
 @pytest.mark.parametrize("again", ["the same thread", "another thread"])
 def test_a_collection_in_the_middle_may_encode_too(again: str) -> None:
     def encode(tokenizer: bt.Tokenizer) -> object:

@@ -118,7 +118,7 @@ def test_numpy_ids_decode() -> None:
 @pytest.mark.parametrize("bad", [-1, 420, 1 << 40])
 def test_a_bad_id_is_named_with_its_place(bad: int) -> None:
     tokenizer = trained()
-    with pytest.raises(UnknownTokenError, match=f"id {bad} at position 2 is outside the vocabulary; ids go from 0 to 419"):
+    with pytest.raises(UnknownTokenError, match=rf"id {bad} at position 2 is outside the vocabulary; .* 0 to 419"):
         tokenizer.decode_bytes([5, 6, bad])
     with pytest.raises(UnknownTokenError, match=f"{bad} is outside 0 to 419"):
         tokenizer.token_bytes(bad)

@@ -7,6 +7,9 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::{Error, Result};
 
+/// The time to build the automaton grows with the square of this.
+const LONGEST: usize = 8192;
+
 /// One added token.
 #[derive(Debug, Clone)]
 pub struct Added {
@@ -54,6 +57,14 @@ impl AddedTokens {
         if let Some(empty) = tokens.iter().find(|token| token.text.is_empty()) {
             return Err(Error::Invalid(format!("added token {} is empty", empty.id)));
         }
+        if let Some(long) = tokens.iter().find(|token| token.text.len() > LONGEST) {
+            let start: String = long.text.chars().take(40).collect();
+            return Err(Error::Invalid(format!(
+                "added token {}, {start:?}..., has {} bytes; more than {LONGEST} cannot be looked for",
+                long.id,
+                long.text.len()
+            )));
+        }
         let finder = if tokens.is_empty() {
             None
         } else {
@@ -79,6 +90,12 @@ impl AddedTokens {
     /// How many bytes the longest has.
     pub fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// Whether the place `at` is inside the text of a token, taken as one or not.
+    pub fn is_inside(&self, text: &[u8], at: usize) -> bool {
+        let mut found = self.finder.iter().flat_map(|finder| finder.find_iter(text));
+        found.any(|found| found.start() < at && at < found.end())
     }
 
     /// Calls `visit` for each stretch of text and each added token in it, in order.

@@ -65,10 +65,7 @@ impl View<'_> {
             }
             loop {
                 let end = at + length;
-                if next != NONE
-                    && !dead.has(end)
-                    && (last == NONE || self.pairs.meet(self.derivations, last, next))
-                {
+                if next != NONE && !dead.has(end) && (last == NONE || self.pairs.meet(self.derivations, last, next)) {
                     ids.push(next);
                     (last, at) = (next, end);
                     break;

@@ -120,8 +120,9 @@ impl Stored {
 
     fn section<T: Pod>(&self, index: usize) -> Result<Flat<T>> {
         let (start, end) = self.bounds.get(index).copied().unwrap_or_default();
-        Flat::mapped(&self.map, start, end)
-            .ok_or_else(|| Error::Invalid(format!("{}: section {index} is out of its bounds; write it anew", self.place)))
+        Flat::mapped(&self.map, start, end).ok_or_else(|| {
+            Error::Invalid(format!("{}: section {index} is out of its bounds; write it anew", self.place))
+        })
     }
 
     /// What the caller of [`Encoder::to_file`] put first.
@@ -187,7 +188,7 @@ impl Lexicon {
             if made != NEVER && length == 0 {
                 return Some("a token is empty");
             }
-            if shorter != NONE && view.length(shorter) >= length {
+            if shorter != NONE && (shorter as usize >= tokens || view.length(shorter) >= length) {
                 return Some("a beginning is not shorter than its token");
             }
         }

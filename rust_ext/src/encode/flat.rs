@@ -43,9 +43,11 @@ impl<T: Pod> Deref for Flat<T> {
     fn deref(&self) -> &[T] {
         match self {
             Flat::Owned(list) => list,
-            Flat::Mapped(place, _) => {
-                place.map.get(place.start..place.end).and_then(|bytes| bytemuck::try_cast_slice(bytes).ok()).unwrap_or(&[])
-            }
+            Flat::Mapped(place, _) => place
+                .map
+                .get(place.start..place.end)
+                .and_then(|bytes| bytemuck::try_cast_slice(bytes).ok())
+                .unwrap_or(&[]),
         }
     }
 }

@@ -73,13 +73,23 @@ impl Lexicon {
     /// Works out the derivations of `tokens`, of which `ordinary` take part in merging.
     ///
     /// With `whole_first`, a pretoken that is a token as a whole is that token, whatever the merges say.
-    pub fn new(tokens: &[&[u8]], ordinary: &[bool], order: &Order<'_>, atoms: Atoms, whole_first: bool) -> Result<Self> {
+    pub fn new(
+        tokens: &[&[u8]],
+        ordinary: &[bool],
+        order: &Order<'_>,
+        atoms: Atoms,
+        whole_first: bool,
+    ) -> Result<Self> {
         if tokens.len() >= NONE as usize {
             return Err(Error::TooLarge { what: "tokens", size: tokens.len() as u64, limit: u64::from(NONE) });
         }
         let total: usize = tokens.iter().map(|token| token.len()).sum();
         if u32::try_from(total).is_err() {
-            return Err(Error::TooLarge { what: "bytes of all tokens", size: total as u64, limit: u64::from(u32::MAX) });
+            return Err(Error::TooLarge {
+                what: "bytes of all tokens",
+                size: total as u64,
+                limit: u64::from(u32::MAX),
+            });
         }
         let is_ordinary = |id: usize| ordinary.get(id).copied().unwrap_or(false);
         let mut building = Building::new(tokens, &is_ordinary, atoms);
@@ -226,6 +236,8 @@ struct Building<'a> {
     derivations: Vec<Derivation>,
     pairs: Pairs,
     ids: FxHashMap<&'a [u8], u32>,
+    /// The lengths that tokens have, ascending: a token may be long, and few of its beginnings are tokens.
+    lengths: Vec<usize>,
 }
 
 impl<'a> Building<'a> {
@@ -245,7 +257,10 @@ impl<'a> Building<'a> {
                 *made = [id as u32, id as u32, 0, 0];
             }
         }
-        Building { tokens, derivations, pairs: Pairs::with_capacity(tokens.len()), ids }
+        let mut lengths: Vec<usize> = ids.keys().map(|token| token.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        Building { tokens, derivations, pairs: Pairs::with_capacity(tokens.len()), ids, lengths }
     }
 
     fn moment(&self, id: u32) -> u32 {
@@ -322,7 +337,8 @@ impl<'a> Building<'a> {
         let mut late = Vec::new();
         for &token in &order {
             let parts = self.parts(token);
-            if !parts.iter().any(|&(left, right)| self.derive(left, right, token, rank(token) + 1)) && !parts.is_empty() {
+            if !parts.iter().any(|&(left, right)| self.derive(left, right, token, rank(token) + 1)) && !parts.is_empty()
+            {
                 late.push(token);
             }
         }
@@ -357,11 +373,7 @@ impl<'a> Building<'a> {
     }
 
     /// The two tokens that the textbook merges last to make `token`, and the rank of that, if it makes it at all.
-    fn last_merge(
-        &self,
-        token: u32,
-        pair: impl Fn(u32, u32, &[u8]) -> Option<(u32, u32)>,
-    ) -> Option<([u32; 2], u32)> {
+    fn last_merge(&self, token: u32, pair: impl Fn(u32, u32, &[u8]) -> Option<(u32, u32)>) -> Option<([u32; 2], u32)> {
         let bytes = self.token(token);
         let (mut atoms, mut starts) = (Vec::new(), Vec::new());
         let mut start = 0;
@@ -385,10 +397,11 @@ impl<'a> Building<'a> {
     /// All pairs of tokens that join to `token`.
     fn parts(&self, token: u32) -> Vec<(u32, u32)> {
         let bytes = self.token(token);
-        let middle = |middle: usize| {
+        let middle = |&middle: &usize| {
             let (left, right) = bytes.split_at_checked(middle)?;
+            self.lengths.binary_search(&right.len()).ok()?;
             Some((*self.ids.get(left)?, *self.ids.get(right)?))
         };
-        (1..bytes.len()).filter_map(middle).collect()
+        self.lengths.iter().take_while(|&&length| length < bytes.len()).filter_map(middle).collect()
     }
 }

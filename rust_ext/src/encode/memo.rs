@@ -52,17 +52,18 @@ impl Key {
     pub fn pack(text: &[u8], start: usize, end: usize) -> Self {
         let length = end - start;
         let Some(&[low_mask, high_mask]) = MASKS.get(length) else { return Key::LONG };
-        let (low, high) = match text.get(start..start + 16).and_then(|bytes| bytes.as_chunks::<8>().0.first_chunk::<2>()) {
-            Some([low, high]) => (u64::from_le_bytes(*low), u64::from_le_bytes(*high)),
-            None => {
-                let mut bytes = [0; 16];
-                for (to, from) in bytes.iter_mut().zip(text.get(start..end).unwrap_or_default()) {
-                    *to = *from;
+        let (low, high) =
+            match text.get(start..start + 16).and_then(|bytes| bytes.as_chunks::<8>().0.first_chunk::<2>()) {
+                Some([low, high]) => (u64::from_le_bytes(*low), u64::from_le_bytes(*high)),
+                None => {
+                    let mut bytes = [0; 16];
+                    for (to, from) in bytes.iter_mut().zip(text.get(start..end).unwrap_or_default()) {
+                        *to = *from;
+                    }
+                    let wide = u128::from_le_bytes(bytes);
+                    (wide as u64, (wide >> 64) as u64)
                 }
-                let wide = u128::from_le_bytes(bytes);
-                (wide as u64, (wide >> 64) as u64)
-            }
-        };
+            };
         Key { low: low & low_mask, high: high & high_mask | (length as u64) << LENGTH_AT }
     }
 
@@ -216,7 +217,8 @@ impl Memo {
         }
         let Some(found) = self.lines.get_mut(other).and_then(|line| line.take(key)) else { return ([0; INLINE], 0) };
         if let Some(line) = self.lines.get_mut(own) {
-            let (old, ids) = (std::mem::replace(&mut line.keys[1], found.0), std::mem::replace(&mut line.ids[1], found.1));
+            let (old, ids) =
+                (std::mem::replace(&mut line.keys[1], found.0), std::mem::replace(&mut line.ids[1], found.1));
             self.give(own, old, ids);
         }
         (found.1, (found.0.high >> COUNT_AT) as usize)
@@ -305,7 +307,9 @@ impl Memo {
             }
             let key = Key::pack(token, 0, token.len());
             let hash = key.hash();
-            if self.get(key, hash).1 == 0 && self.lines.get(self.other_place(hash)).is_none_or(|line| line.get(key).1 == 0) {
+            if self.get(key, hash).1 == 0
+                && self.lines.get(self.other_place(hash)).is_none_or(|line| line.get(key).1 == 0)
+            {
                 self.place_in(Key { high: key.high | 1 << COUNT_AT, ..key }, hash, [id as u32, 0, 0, 0]);
             }
         }

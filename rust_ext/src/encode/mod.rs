@@ -243,7 +243,14 @@ impl Job<'_> {
     }
 
     /// A stretch of text without added tokens of the first kind, `offset` bytes into the text.
-    fn stretch(&mut self, text: Text<'_>, offset: usize, special: Special, first: bool, ids: &mut Vec<u32>) -> Result<()> {
+    fn stretch(
+        &mut self,
+        text: Text<'_>,
+        offset: usize,
+        special: Special,
+        first: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
         let normal = match (self.encoder.form, text) {
             (Some(form), Text::Valid(text)) => form.apply(text),
             (Some(form), Text::Bytes(bytes)) => std::str::from_utf8(bytes).ok().and_then(|text| form.apply(text)),

@@ -1,8 +1,10 @@
 //! What is done to text before it is split: Unicode normalization, and the spaces of a character scheme.
 
 use memchr::memmem;
-use unicode_normalization_alignments::{UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick};
 use unicode_normalization_alignments::IsNormalized;
+use unicode_normalization_alignments::{
+    UnicodeNormalization, is_nfc_quick, is_nfd_quick, is_nfkc_quick, is_nfkd_quick,
+};
 
 /// A Unicode normalization form. The tables are those of the crate that `tokenizers` uses, hence of the same version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -49,17 +49,15 @@ impl Encoder {
             Some(c) if c.is_whitespace() => return Ok(0),
             _ => limit,
         };
-        let mut last = (0, text.len());
+        let mut last = raw.is_empty().then_some((0, text.len()));
         raw.each_part(text.as_bytes(), special, |part| {
-            if let Part::Text(start, end) = part {
-                last = (start, end);
-            }
+            last = match part {
+                Part::Text(start, end) => Some((start, end)),
+                Part::Token { .. } => None,
+            };
             Ok(())
         })?;
-        let (start, end) = last;
-        if end < text.len() || limit <= start {
-            return Ok(0);
-        }
+        let Some((start, end)) = last.filter(|&(start, end)| end == text.len() && start < limit) else { return Ok(0) };
         let part = text.get(start..end).unwrap_or_default();
         let Some(cut) = self.cut_of(part, limit - start)? else { return Ok(0) };
         // The rest is searched for added tokens without what is before it, which matters to one for single words only.
@@ -70,7 +68,9 @@ impl Encoder {
         if cut == 0 || may_begin && before.is_none_or(regex_syntax::is_word_character) {
             return Ok(0);
         }
-        Ok(start + cut)
+        // Nor may it fall inside a token that was passed over: a shorter one might be found in what is left of it.
+        let inside = [raw, second].iter().any(|added| added.is_inside(text.as_bytes(), start + cut));
+        Ok(if inside { 0 } else { start + cut })
     }
 
     /// A border of `part`, at `limit` or before it, that stays one whatever follows.
@@ -112,7 +112,8 @@ impl Cuts {
             let (before, after) = bytes.split_at_checked(at).unwrap_or_default();
             let left = if normal::ends_with_mark(before) { Some(b' ') } else { before.last().copied() };
             let right = if normal::starts_with_mark(after) { Some(b' ') } else { after.first().copied() };
-            text.is_char_boundary(at) && matches!((left, right), (Some(left), Some(right)) if !self.together(left, right))
+            text.is_char_boundary(at)
+                && matches!((left, right), (Some(left), Some(right)) if !self.together(left, right))
         })
     }
 }

@@ -49,10 +49,9 @@ pub fn last_merge(
         last = Some(([left, right], token));
         let before = previous.get(at).copied().unwrap_or(usize::MAX);
         let following = next.get(beyond).copied().unwrap_or(count);
-        for (start, left, right, end) in [
-            (before, get(&tokens, before), token, beyond),
-            (at, token, get(&tokens, beyond), following),
-        ] {
+        for (start, left, right, end) in
+            [(before, get(&tokens, before), token, beyond), (at, token, get(&tokens, beyond), following)]
+        {
             if left != GONE
                 && right != GONE
                 && let Some((rank, made)) = pair(left, right, start_of(start), start_of(end))

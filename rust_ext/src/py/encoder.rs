@@ -361,12 +361,13 @@ impl Encoder {
 impl Encoder {
     fn spelled(&self, ids: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
         let view = self.engine.lexicon().view();
-        let numbers = super::ints::numbers(ids)?;
+        let (numbers, strange) = super::ints::numbers(ids)?;
         let mut bytes = Vec::with_capacity(numbers.len() * 5 + 16);
         match view.decode(&numbers, &mut bytes) {
             Ok(()) => Ok(bytes),
             Err(place) => {
-                let id = ids.try_iter()?.nth(place).transpose()?.map_or_else(String::new, |id| id.to_string());
+                let number = numbers.get(place).copied().unwrap_or(u32::MAX);
+                let id = strange.filter(|_| number == u32::MAX).unwrap_or_else(|| number.to_string());
                 let size = view.len();
                 let (why, hint) = match id.parse::<usize>() {
                     Ok(number) if number < size => ("a gap: no token has it", "are the ids of another vocabulary?"),

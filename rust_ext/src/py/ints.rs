@@ -23,7 +23,10 @@ impl Ints {
 
     /// A list of ids.
     pub fn list<'py>(&self, py: Python<'py>, ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
-        // Never contended: it is only taken while the interpreter's lock is held, and nothing here gives that up.
+        // The list first: making it may collect garbage, which may run anything, this function too.
+        // SAFETY: the interpreter's lock is held; the result is a new reference or null with an error set.
+        let list = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyList_New(ids.len() as ffi::Py_ssize_t))? };
+        // Never contended: it is only taken while the interpreter's lock is held, and nothing below gives that up.
         let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if made.is_empty() {
             made.resize_with(self.size, || None);
@@ -31,7 +34,6 @@ impl Ints {
         // SAFETY: a new list of that length is filled at every place with a strong reference before anyone sees it; on
         // failure it is dropped, and empty places are allowed in a list that is dropped.
         unsafe {
-            let list = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(ids.len() as ffi::Py_ssize_t))?;
             for (place, &id) in ids.iter().enumerate() {
                 // The ints lie all over the memory: ask for each, and before that for where it is, in good time.
                 if let Some(&later) = ids.get(place + 24) {
@@ -52,9 +54,11 @@ impl Ints {
     }
 }
 
-/// Numbers of a list, or of anything else that can be iterated; what is no u32 becomes one that no id has.
-pub fn numbers(ids: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
+/// Numbers of a list, or of anything else that can be iterated. What is no u32 becomes one that no id has, and the first
+/// such number is given as it was.
+pub fn numbers(ids: &Bound<'_, PyAny>) -> PyResult<(Vec<u32>, Option<String>)> {
     let py = ids.py();
+    let mut strange = None;
     let not_int = |place: usize, item: &Bound<'_, PyAny>| {
         let kind = item.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
         PyTypeError::new_err(format!("id at position {place} is a {kind}, expected an int"))
@@ -76,21 +80,29 @@ pub fn numbers(ids: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
                 if error.is_instance_of::<PyTypeError>(py) {
                     return Err(not_int(place, &list.get_item(place)?));
                 }
+                strange = strange.or_else(|| list.get_item(place).ok().map(|item| item.to_string()));
                 numbers.push(u32::MAX);
             } else {
-                numbers.push(u32::try_from(number).unwrap_or(u32::MAX));
+                numbers.push(u32::try_from(number).unwrap_or_else(|_| {
+                    strange.get_or_insert_with(|| number.to_string());
+                    u32::MAX
+                }));
             }
         }
-        return Ok(numbers);
+        return Ok((numbers, strange));
     }
     let mut numbers = Vec::with_capacity(ids.len().unwrap_or(0));
     for (place, item) in ids.try_iter()?.enumerate() {
         let item = item?;
-        numbers.push(match item.extract::<i128>() {
-            Ok(number) => u32::try_from(number).unwrap_or(u32::MAX),
+        let number = match item.extract::<i128>() {
+            Ok(number) => u32::try_from(number).ok(),
             Err(error) if error.is_instance_of::<PyTypeError>(py) => return Err(not_int(place, &item)),
-            Err(_) => u32::MAX,
-        });
+            Err(_) => None,
+        };
+        numbers.push(number.unwrap_or_else(|| {
+            strange.get_or_insert_with(|| item.to_string());
+            u32::MAX
+        }));
     }
-    Ok(numbers)
+    Ok((numbers, strange))
 }

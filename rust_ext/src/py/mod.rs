@@ -365,7 +365,10 @@ fn train_bpe<'py>(
 /// All pairs of tokens that join to a token, as `(left, right, token)` in the order of that token's id.
 #[pyfunction]
 fn merges_of_ranks(py: Python<'_>, tokens: Vec<Vec<u8>>) -> Vec<(u32, u32, u32)> {
-    py.detach(|| encode::merges_of_ranks(&tokens)).into_iter().map(|[left, right, token]| (left, right, token)).collect()
+    py.detach(|| encode::merges_of_ranks(&tokens))
+        .into_iter()
+        .map(|[left, right, token]| (left, right, token))
+        .collect()
 }
 
 /// The compiled engine of bytetok.
