@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CACHE  ?= $(HOME)/.cache/bytetok
-RUST   := $(wildcard rust_ext/src/*.rs rust_ext/src/*/*.rs) rust_ext/Cargo.toml rust_ext/Cargo.lock
+RUST   := $(wildcard $(addprefix rust_ext/src/,*.rs */*.rs */*/*.rs */*/*/*.rs)) rust_ext/Cargo.toml rust_ext/Cargo.lock
 
 .PHONY: demo test check rust-test python-test fuzz bench vocab docs clean
 

@@ -1,5 +1,7 @@
 //! MB per CPU second of encoding alone: `encode_speed VOCABULARY.bytetok PATTERN TEXT...`, cold and warm, in 8 KB pieces.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool for trying things out, which may stop")]
+
 use _core::encode::{Encoder, Special, Stored, Text};
 use _core::split::Splitter;
 

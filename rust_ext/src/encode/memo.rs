@@ -32,6 +32,7 @@ const LENGTH_AT: u32 = 56;
 const PLAIN: u64 = (1 << COUNT_AT) - 1;
 
 /// Which bits of a key belong to a pretoken of each length.
+#[allow(clippy::indexing_slicing, reason = "worked out by the compiler, which would not compile it")]
 const MASKS: [[u64; 2]; PACKED + 1] = {
     let mut masks = [[0; 2]; PACKED + 1];
     let mut length = 0;
@@ -271,7 +272,7 @@ impl Memo {
     fn place_in(&mut self, key: Key, hash: u64, ids: [u32; INLINE]) {
         // What is met first is met often, and stays; the second place is for what comes and goes. Now and then something
         // moves from there to the first, so that a text of another kind is not left with what the one before it had.
-        let moves = self.put % 16 == 0;
+        let moves = self.put.is_multiple_of(16);
         let (own, other) = (self.place(hash), self.other_place(hash));
         for (place, must) in [(own, false), (other, false), (own, true)] {
             if let Some(line) = self.lines.get_mut(place)
