@@ -92,10 +92,14 @@ impl AddedTokens {
         self.longest
     }
 
-    /// Whether the place `at` is inside the text of a token, taken as one or not.
+    /// Whether the place `at` is inside the text of a token, taken as one or not, or just behind one that is only taken
+    /// where no word goes on there.
     pub fn is_inside(&self, text: &[u8], at: usize) -> bool {
         let mut found = self.finder.iter().flat_map(|finder| finder.find_iter(text));
-        found.any(|found| found.start() < at && at < found.end())
+        found.any(|found| {
+            let single_word = self.tokens.get(found.pattern().as_usize()).is_some_and(|token| token.single_word);
+            found.start() < at && (at < found.end() || single_word && at == found.end())
+        })
     }
 
     /// Calls `visit` for each stretch of text and each added token in it, in order.
