@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -342,14 +343,13 @@ impl Encoder {
     fn decode_text<'py>(&self, ids: &Bound<'py, PyAny>, strip_space: bool) -> PyResult<Bound<'py, PyString>> {
         let bytes = self.spelled(ids)?;
         let bytes = if strip_space { bytes.strip_prefix(b" ").unwrap_or(&bytes) } else { &bytes };
-        Ok(match std::str::from_utf8(bytes) {
-            Ok(text) => PyString::new(ids.py(), text),
-            Err(_) => {
-                // As Python replaces: once for each stretch that could have become a character.
-                let bytes = PyBytes::new(ids.py(), bytes);
-                bytes.call_method1("decode", ("utf-8", "replace"))?.cast_into::<PyString>()?
-            }
-        })
+        // SAFETY: the interpreter's lock is held, pointer and length are those of a slice that outlives the call, and the
+        // result is a new reference to a str or null with an error set.
+        unsafe {
+            let (start, length) = (bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t);
+            let text = ffi::PyUnicode_DecodeUTF8(start, length, c"replace".as_ptr());
+            Ok(Bound::from_owned_ptr_or_err(ids.py(), text)?.cast_into_unchecked())
+        }
     }
 
     /// The contents of a file from which [`Stored`] makes this encoder again, with `meta` and `more` in it.
