@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bytetok import _core
 from bytetok._files import atomic_path
-from bytetok.errors import CorpusError, FormatError
+from bytetok.errors import FormatError
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.vocab import AddedToken, CharacterScheme, Vocab
 
@@ -32,10 +32,8 @@ def write(path: Path, tokenizer: Tokenizer) -> None:
         "normalizer": tokenizer.normalizer,
         "whole_first": vocab.whole_first,
         "ranked": vocab.ranked,
-        "added": [
-            [t.text, t.id, t.special, t.single_word, t.lstrip, t.rstrip, t.normalized]
-            for t in vocab.added_tokens.values()
-        ],
+        # In the order of AddedToken's fields, and of what the engine takes.
+        "added": list(vocab.added_tokens.values()),
         "characters": None if scheme is None else {"prefix": scheme.prefix, "prefix_always": scheme.prefix_always},
         "scores": scheme is not None and scheme.scores is not None,
         "merges": None if given is None else len(given),
@@ -56,10 +54,7 @@ def read(path: Path) -> Tokenizer:
     """
     from bytetok.tokenizer.tokenizer import Tokenizer
 
-    try:
-        stored = _core.StoredEncoder(path)
-    except CorpusError as err:
-        raise CorpusError(f"{path}: cannot be read: {err}") from err
+    stored = _core.StoredEncoder(path)
     try:
         meta = json.loads(stored.meta)
         pattern = SplitPattern(tuple(meta["pattern"]["stages"]), meta["pattern"]["name"])

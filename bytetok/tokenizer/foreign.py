@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from bytetok.errors import EncodingError, SpecialTokenError, UnknownTokenError
-from bytetok.tokenizer.streaming import Encoder, spans_of
+from bytetok.tokenizer.streaming import Encoder, one_or_more, spans_of
 from bytetok.tokenizer.vocab import AddedToken
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ForeignVocab:
         return len(self.tokens)
 
 
-class ForeignTokenizer:
+class ForeignTokenizer(ABC):
     """What :class:`Tokenizer` does, for a model that another package runs: Unigram, WordPiece, other normalizers.
 
     Text that its normalizer changes does not round-trip: :meth:`decode_bytes` gives what the tokens spell, and
@@ -56,20 +57,21 @@ class ForeignTokenizer:
         """Token bytes by id."""
         return self._read_vocab()
 
+    @abstractmethod
     def _read_vocab(self) -> ForeignVocab:
-        raise NotImplementedError
+        """Token bytes by id, which are kept."""
 
+    @abstractmethod
     def _encode(self, texts: Sequence[str], special: Special, threads: int | None) -> list[list[int]]:
         """The ids of texts without lone surrogates; "raise" has been dealt with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, ids: list[int]) -> str:
         """The text of ids that exist."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _special_in(self, text: str) -> tuple[int, str] | None:
         """Where the first special token in a text begins, in characters, and which it is."""
-        raise NotImplementedError
 
     @property
     def vocab_size(self) -> int:
@@ -217,7 +219,7 @@ class ForeignDecoder:
 
         Raises UnknownTokenError for an id that no token has; nothing is taken in then.
         """
-        ids = [*self._ids, *([ids] if isinstance(ids, int) else ids)]
+        ids = [*self._ids, *one_or_more(ids)]
         # What is part of a character decodes to U+FFFD, for now.
         return self._grow(ids, self._tokenizer.decode(ids).rstrip("\ufffd"))
 

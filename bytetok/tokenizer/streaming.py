@@ -44,7 +44,7 @@ class Decoder:
 
         Raises UnknownTokenError for an id that no token has; nothing is taken in then.
         """
-        ids = list(ids) if isinstance(ids, Iterable) else [operator.index(ids)]
+        ids = one_or_more(ids)
         data = self._tokenizer.decode_bytes(ids, is_rest=self._started)
         self._started = self._started or bool(ids)
         return self._decoder.decode(data)
@@ -53,6 +53,11 @@ class Decoder:
         """What is left, as U+FFFD if it is part of a character; the decoder can then be used anew."""
         self._started = False
         return self._decoder.decode(b"", final=True)
+
+
+def one_or_more(ids: int | Iterable[int]) -> list[int]:
+    """A list of one id, of Python or of numpy, or of several."""
+    return list(ids) if isinstance(ids, Iterable) else [operator.index(ids)]
 
 
 class _EncodesBeginnings(Protocol):
@@ -109,13 +114,17 @@ def counted_until(tokenizer: _EncodesBeginnings, text: str, limit: int, *, speci
     if not isinstance(text, str):
         raise EncodingError(f"expected str, got {type(text).__name__}")
     encoder = Encoder(tokenizer, special=special)
-    # A token has four characters or so; what is left after the first piece is read in pieces that grow with it.
+    # A token has four characters or so.
     start, size = 0, max(4 * limit, 1024)
     while start < len(text):
+        stable = encoder.stable
         encoder.append(text[start : start + size])
         start += size
         if encoder.stable > limit:
             return None
+        if encoder.stable == stable:
+            # Nothing is certain yet, and what is not is encoded again with each piece: so the pieces must grow.
+            size *= 2
     return len(encoder) if len(encoder) <= limit else None
 
 

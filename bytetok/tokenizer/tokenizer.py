@@ -107,7 +107,7 @@ class Tokenizer:
             vocab.ordinary(),
             merges=None if by_rank else vocab.merge_triples,
             ranks=_ranks_of(scheme.scores) if scheme is not None and scheme.scores is not None else None,
-            added=added_of(vocab),
+            added=list(vocab.added_tokens.values()),
             whole_first=vocab.whole_first,
             normalizer=self.normalizer,
             characters=(list(scheme.byte_ids), scheme.prefix, scheme.prefix_always) if scheme is not None else None,
@@ -326,14 +326,6 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.vocab, self.pattern, self.normalizer, self.name, dict(self.provenance))
-
-
-def added_of(vocab: Vocab) -> list[tuple[str, int, bool, bool, bool, bool, bool]]:
-    """The added tokens as the engine takes them."""
-    return [
-        (token.text, token.id, token.special, token.single_word, token.lstrip, token.rstrip, token.normalized)
-        for token in vocab.added_tokens.values()
-    ]
 
 
 def _ranks_of(scores: Sequence[float]) -> list[int]:

@@ -45,8 +45,8 @@ const MASKS: [[u64; 2]; PACKED + 1] = {
 };
 
 impl Key {
-    /// Of a pretoken that is too long: no entry has it.
-    const LONG: Key = Key { low: 0, high: PLAIN };
+    /// Of a pretoken that is too long. No entry has it: entries are compared without the bits above [`PLAIN`].
+    const LONG: Key = Key { low: 0, high: !PLAIN };
 
     /// The key of `text[start..end]`, which is not empty.
     #[inline(always)]

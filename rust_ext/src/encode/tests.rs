@@ -168,6 +168,28 @@ fn a_pretoken_may_be_a_token_that_merges_never_make() {
 }
 
 #[test]
+fn no_token_has_the_key_of_long_pretokens() {
+    // Fifteen bytes that set every bit a key has above its low half, in a text that makes the memory as large as it gets.
+    let mut tokens = alphabet();
+    let mut made = Vec::new();
+    let odd = [[0; 8].as_slice(), &[0xFF; 7]].concat();
+    for end in 2..=odd.len() {
+        let left = if end == 2 { 0 } else { tokens.len() as u32 - 1 };
+        made.push([left, u32::from(odd[end - 1]), tokens.len() as u32]);
+        tokens.push(odd[..end].to_vec());
+    }
+    let encoder = encoder(&tokens, &made, Splitter::named("whitespace").unwrap(), Vec::new());
+    let letter = |number: u32| char::from(33 + (number % 90) as u8);
+    let word = |number: u32| [' ', letter(number), letter(number / 90), letter(number / 8100)];
+    let words: String = (0..200_000).flat_map(word).collect();
+    let mut ids = Vec::new();
+    encoder.encode(Text::Valid(&words), Special::Text, &mut ids).unwrap();
+    ids.clear();
+    encoder.encode(Text::Valid("abcdefghijklmnopqrstuvwxyz"), Special::Text, &mut ids).unwrap();
+    assert_eq!(ids, bytes_of("abcdefghijklmnopqrstuvwxyz"));
+}
+
+#[test]
 fn long_runs_need_no_queue() {
     let mut tokens = alphabet();
     tokens.extend([b"aa".to_vec(), b"aaaa".to_vec()]);
