@@ -171,13 +171,14 @@ fn a_pretoken_may_be_a_token_that_merges_never_make() {
 fn no_token_has_the_key_of_long_pretokens() {
     // Fifteen bytes that set every bit a key has above its low half, in a text that makes the memory as large as it gets.
     let mut tokens = alphabet();
-    let mut made = Vec::new();
-    let odd = [[0; 8].as_slice(), &[0xFF; 7]].concat();
-    for end in 2..=odd.len() {
-        let left = if end == 2 { 0 } else { tokens.len() as u32 - 1 };
-        made.push([left, u32::from(odd[end - 1]), tokens.len() as u32]);
-        tokens.push(odd[..end].to_vec());
+    // 2, 4 and 8 bytes of 0x00, then 2, 4, 6 and 7 of 0xFF, then both together.
+    let pairs = [(0, 0), (256, 256), (257, 257), (255, 255), (259, 259), (260, 259), (261, 255), (258, 262)];
+    let made: Vec<[u32; 3]> = pairs.iter().zip(256..).map(|(&(left, right), token)| [left, right, token]).collect();
+    for &(left, right) in &pairs {
+        let both = [tokens[left as usize].as_slice(), &tokens[right as usize]].concat();
+        tokens.push(both);
     }
+    assert_eq!(tokens[263].len(), 15);
     let encoder = encoder(&tokens, &made, Splitter::named("whitespace").unwrap(), Vec::new());
     let letter = |number: u32| char::from(33 + (number % 90) as u8);
     let word = |number: u32| [' ', letter(number), letter(number / 90), letter(number / 8100)];
