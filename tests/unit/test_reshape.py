@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from strategies import counts
 import bytetok as bt
 from bytetok.errors import TrainingError, UnknownTokenError, VocabMismatchError
 from bytetok.tokenizer.derivation import derivations
-from bytetok.tokenizer.foreign import ForeignTokenizer
+from bytetok.tokenizer.foreign_json import JsonTokenizer
 from bytetok.tokenizer.tiktoken_format import vocab_of
 from bytetok.training.reshape import diff, id_map, prune
 
@@ -121,8 +122,11 @@ def test_counts_of_another_pattern_are_an_error() -> None:
 
 
 def test_a_foreign_tokenizer_is_an_error() -> None:
-    foreign = ForeignTokenizer.__new__(ForeignTokenizer)
-    foreign.name, foreign.reason, foreign.vocab = "wp", "model.type is 'WordPiece'", trained().vocab  # type: ignore[assignment]
+    words = {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0, "court": 1}, "continuing_subword_prefix": "##",
+             "max_input_chars_per_word": 100}  # fmt: skip
+    foreign = JsonTokenizer(
+        Path("tokenizer.json"), json.dumps({"version": "1.0", "model": words}), name="wp", reason="model.type is 'WordPiece'"
+    )
     with pytest.raises(TrainingError, match="cannot be pruned: only byte-level BPE"):
         prune(foreign, bt.count_pretokens(CORPUS), vocab_size=300)  # type: ignore[arg-type]
 
