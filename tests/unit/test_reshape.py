@@ -125,7 +125,10 @@ def test_a_foreign_tokenizer_is_an_error() -> None:
     words = {"type": "WordPiece", "unk_token": "?", "vocab": {"?": 0, "court": 1}, "continuing_subword_prefix": "##",
              "max_input_chars_per_word": 100}  # fmt: skip
     foreign = JsonTokenizer(
-        Path("tokenizer.json"), json.dumps({"version": "1.0", "model": words}), name="wp", reason="model.type is 'WordPiece'"
+        Path("tokenizer.json"),
+        json.dumps({"version": "1.0", "model": words}),
+        name="wp",
+        reason="model.type is 'WordPiece'",
     )
     with pytest.raises(TrainingError, match="cannot be pruned: only byte-level BPE"):
         prune(foreign, bt.count_pretokens(CORPUS), vocab_size=300)  # type: ignore[arg-type]
