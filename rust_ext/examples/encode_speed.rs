@@ -29,7 +29,7 @@ fn main() {
         let encoder = Encoder::new(splitter.clone(), stored.lexicon().unwrap(), Vec::new(), None, None).unwrap();
         let mut ids = Vec::new();
         let mut rates = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..std::env::var("PASSES").map_or(6, |p| p.parse().unwrap()) {
             let start = seconds();
             for document in &documents {
                 ids.clear();

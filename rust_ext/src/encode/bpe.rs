@@ -44,16 +44,10 @@ impl Dead {
 }
 
 impl View<'_> {
-    /// Appends the ids of `pretoken`.
+    /// Appends the ids of `pretoken`, which is no token as a whole that merges never make.
     ///
     /// On an error the ids of what is before the unknown character are there: no token reaches across it.
     pub fn encode(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> Result<(), Unknown> {
-        if !self.odd.is_empty()
-            && let Some(id) = self.odd_whole(pretoken)
-        {
-            ids.push(id);
-            return Ok(());
-        }
         let first = ids.len();
         let mut dead = Dead::default();
         let mut at = 0;

@@ -18,7 +18,7 @@ use super::trie::{NONE, Trie};
 use super::{Characters, Encoder, Prefix};
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 8] = b"BYTETOK2";
+const MAGIC: &[u8; 8] = b"BYTETOK3";
 const ALIGN: usize = 64;
 const SECTIONS: usize = 12;
 const HEADER: usize = (16 + 8 + 16 * SECTIONS).next_multiple_of(ALIGN);
@@ -101,7 +101,7 @@ impl Stored {
         };
         if map.get(..8) != Some(MAGIC) {
             let found = map.get(..8.min(map.len())).unwrap_or_default();
-            return Err(broken(&format!("it begins with {:?}, expected BYTETOK2", String::from_utf8_lossy(found))));
+            return Err(broken(&format!("it begins with {:?}, expected BYTETOK3", String::from_utf8_lossy(found))));
         }
         if number(8) != Some(checksum(map.get(16..).unwrap_or_default())) {
             return Err(broken(&format!("the checksum of its {} bytes is wrong", map.len())));

@@ -189,7 +189,11 @@ impl<'a> View<'a> {
     }
 
     /// The token that is all of `pretoken` although merges never make it.
+    #[inline(always)]
     pub fn odd_whole(&self, pretoken: &[u8]) -> Option<u32> {
+        if self.odd.is_empty() {
+            return None;
+        }
         let place = self.odd.binary_search_by(|&id| self.token(id).cmp(pretoken)).ok()?;
         self.odd.get(place).copied()
     }
@@ -208,7 +212,8 @@ impl PairsView<'_> {
         let (mut left_made, mut right_made) = (of(left), of(right));
         let (mut left_goes, mut right_goes) = (u32::MAX, u32::MAX);
         loop {
-            if let Some([_, _, _, rank]) = self.get(derivations, left, right)
+            if let Some(token) = self.get(derivations, left, right)
+                && let [_, _, _, rank] = of(token)
                 && rank < left_goes
                 && rank <= right_goes
             {

@@ -2,10 +2,11 @@
 //!
 //! Nine of ten pretokens are one token, and most of the rest was seen a moment ago. Pretokens of up to 15 bytes are keys
 //! of 16 bytes in a table of cache lines, two to a line with up to four ids each, so that a hit costs one line and no
-//! branch; the lines of a whole batch are asked for before they are needed. Longer pretokens have a table of their own.
+//! branch; the lines of a whole batch are asked for before they are needed. Longer pretokens have lines of their own.
 //! Both have a fixed size: what is new takes the place of what is old, and memory does not grow with the text.
 
-use super::lexicon::{NEVER, View};
+use bytemuck::Zeroable;
+
 use crate::prefetch;
 
 /// The longest pretoken that is a key by itself.
@@ -18,9 +19,17 @@ pub const MANY: usize = 7;
 const MANY_IDS: usize = 1 << 19;
 /// Longer pretokens than this hardly come again.
 const MEMORABLE: usize = 255;
+/// How long a pretoken, and how many ids, the line of a long one has room for.
+const LONG_TEXT: usize = 32;
+const LONG_IDS: usize = 7;
+/// In how many lines side by side a long one may be.
+const LONG_PLACES: usize = 4;
+/// The count of a long one that has them elsewhere.
+const ELSEWHERE: u8 = u8::MAX;
 
 /// The bytes of a pretoken, and its length in the byte after.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Zeroable)]
+#[repr(C)]
 pub struct Key {
     low: u64,
     high: u64,
@@ -75,8 +84,8 @@ impl Key {
     }
 }
 
-#[derive(Clone, Copy, Default)]
-#[repr(align(64))]
+#[derive(Clone, Copy, Default, Zeroable)]
+#[repr(C, align(64))]
 struct Line {
     keys: [Key; 2],
     ids: [[u32; INLINE]; 2],
@@ -118,13 +127,23 @@ impl Line {
     }
 }
 
-#[derive(Clone, Copy, Default)]
+/// A long pretoken, in one cache line if it is not very long. All zeros is none.
+#[derive(Clone, Copy, Zeroable)]
+#[repr(C, align(64))]
 struct Long {
-    hash: u64,
-    text: u32,
-    length: u32,
-    ids: u32,
-    count: u32,
+    /// The pretoken, if there is room for it.
+    text: [u8; LONG_TEXT],
+    /// Its ids; if there is no room for them or the text: where they are, how many, and where the text is.
+    ids: [u32; LONG_IDS],
+    /// A part of its hash.
+    tag: u16,
+    length: u8,
+    /// How many ids, or [`ELSEWHERE`].
+    count: u8,
+}
+
+impl Long {
+    const NONE: Long = Long { text: [0; LONG_TEXT], ids: [0; LONG_IDS], tag: 0, length: 0, count: 0 };
 }
 
 /// The memory of one thread at work.
@@ -139,11 +158,12 @@ pub struct Memo {
 }
 
 /// The lines a memory starts with, and the most it has: 16 MB, which hold the words of most languages.
-const SMALL: usize = 1 << 8;
+const SMALL: usize = 1 << 9;
 const LARGE: usize = 1 << 18;
-/// Places for long pretokens, and how much text they may take together.
+/// Lines for long pretokens, and how much text and how many ids they may have elsewhere.
 const LONGS: usize = 1 << 17;
 const LONG_TEXTS: usize = 3 << 20;
+const ELSEWHERE_IDS: usize = 1 << 20;
 
 impl Memo {
     /// An empty memory.
@@ -177,8 +197,15 @@ impl Memo {
         for (&end, slot) in ends.iter().zip(keys) {
             let end = base + end as usize;
             let key = Key::pack(text, start, end);
-            let hash = key.hash();
-            prefetch(lines, hash as usize & mask);
+            let hash = if key == Key::LONG {
+                let hash = Self::long_hash(text.get(start..end).unwrap_or_default());
+                prefetch(&self.longs, Self::long_place(hash));
+                hash
+            } else {
+                let hash = key.hash();
+                prefetch(lines, hash as usize & mask);
+                hash
+            };
             *slot = (key, hash);
             start = end;
         }
@@ -242,13 +269,13 @@ impl Memo {
     }
 
     /// Remembers the ids of a key.
-    pub fn put(&mut self, view: &View<'_>, key: Key, hash: u64, ids: &[u32]) {
+    pub fn put(&mut self, key: Key, hash: u64, ids: &[u32]) {
         if ids.is_empty() {
             return;
         }
         self.put += 1;
         if self.put > self.lines.len() && self.lines.len() < LARGE {
-            self.grow(view);
+            self.grow();
         }
         let mut entry = [0; INLINE];
         let mut count = ids.len();
@@ -283,9 +310,9 @@ impl Memo {
         }
     }
 
-    /// Eight times as many lines, with all that is known; the last time, with all short tokens as well.
+    /// Eight times as many lines, with all that is known.
     #[cold]
-    fn grow(&mut self, view: &View<'_>) {
+    fn grow(&mut self) {
         let old = std::mem::take(&mut self.lines);
         self.lines = lines((old.len() * 8).min(LARGE));
         self.put = 0;
@@ -298,114 +325,116 @@ impl Memo {
                 }
             }
         }
-        if self.lines.len() < LARGE {
-            return;
-        }
-        for (id, made) in view.derivations.iter().enumerate() {
-            let token = view.token(id as u32);
-            if made[2] == NEVER || token.is_empty() || token.len() > PACKED {
-                continue;
-            }
-            let key = Key::pack(token, 0, token.len());
-            let hash = key.hash();
-            if self.get(key, hash).1 == 0
-                && self.lines.get(self.other_place(hash)).is_none_or(|line| line.get(key).1 == 0)
-            {
-                self.place_in(Key { high: key.high | 1 << COUNT_AT, ..key }, hash, [id as u32, 0, 0, 0]);
-            }
-        }
     }
 
-    #[inline(always)]
+    /// The hash of a pretoken that is too long for a key; of one that is not remembered it means nothing.
+    #[inline]
     fn long_hash(text: &[u8]) -> u64 {
         let mut hash = text.len() as u64;
-        let (words, rest) = text.as_chunks::<8>();
+        if text.len() > MEMORABLE {
+            return hash;
+        }
         let mut add = |word: u64| {
             let wide = u128::from(hash ^ word) * 0x9E37_79B9_7F4A_7C15_u128;
             hash = (wide >> 64) as u64 ^ wide as u64;
         };
-        for word in words {
+        for word in text.as_chunks::<8>().0 {
             add(u64::from_le_bytes(*word));
         }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
+        if let Some(last) = text.last_chunk::<8>() {
+            add(u64::from_le_bytes(*last));
         }
-        add(u64::from_le_bytes(last));
         hash
     }
 
-    /// Appends the ids of a pretoken, with `encode` if they are not known.
-    pub fn long<E>(
-        &mut self,
-        text: &[u8],
-        ids: &mut Vec<u32>,
-        encode: impl FnOnce(&mut Vec<u32>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if text.len() > MEMORABLE {
-            return encode(ids);
+    #[inline(always)]
+    fn long_place(hash: u64) -> usize {
+        (hash >> 20) as usize & (LONGS - 1)
+    }
+
+    /// The ids of a long pretoken, if they are known.
+    #[inline]
+    pub fn long(&self, text: &[u8], hash: u64) -> Option<&[u32]> {
+        let own = Self::long_place(hash);
+        (0..LONG_PLACES).find_map(|step| {
+            let line = self.longs.get(own ^ step)?;
+            if line.tag != hash as u16 || usize::from(line.length) != text.len() || line.count == 0 {
+                return None;
+            }
+            if line.count != ELSEWHERE {
+                return (line.text.get(..text.len())? == text).then(|| line.ids.get(..usize::from(line.count)))?;
+            }
+            let [ids, count, start, ..] = line.ids.map(|number| number as usize);
+            let known = match line.text.get(..text.len()) {
+                Some(known) => known,
+                None => self.long_texts.get(start..start + text.len())?,
+            };
+            (known == text).then(|| self.long_ids.get(ids..ids + count))?
+        })
+    }
+
+    /// Remembers the ids of a long pretoken, unless it is one that hardly comes again.
+    pub fn put_long(&mut self, text: &[u8], hash: u64, ids: &[u32]) {
+        if text.len() > MEMORABLE || ids.is_empty() {
+            return;
         }
         if self.longs.is_empty() {
-            self.longs = vec![Long::default(); LONGS];
+            self.longs = lines(LONGS);
         }
-        let hash = Self::long_hash(text);
-        let own = (hash >> 20) as usize & (LONGS - 1);
-        let mut vacant = None;
-        for place in [own, own ^ 1] {
-            let known = self.longs.get(place).copied().unwrap_or_default();
-            if known.count == 0 {
-                vacant = vacant.or(Some(place));
-            } else if known.hash == hash {
-                let start = known.text as usize;
-                if self.long_texts.get(start..start + known.length as usize) == Some(text) {
-                    let start = known.ids as usize;
-                    ids.extend_from_slice(self.long_ids.get(start..start + known.count as usize).unwrap_or_default());
-                    return Ok(());
-                }
-            }
-        }
-        let first = ids.len();
-        encode(ids)?;
-        if self.long_texts.len() + text.len() > LONG_TEXTS {
-            self.longs.fill(Long::default());
+        let mut line = Long { tag: hash as u16, length: text.len() as u8, ..Long::NONE };
+        if self.long_texts.len() + text.len() > LONG_TEXTS || self.long_ids.len() + ids.len() > ELSEWHERE_IDS {
+            self.longs.fill(Long::NONE);
             self.long_texts.clear();
             self.long_ids.clear();
-            vacant = None;
         }
-        let made = ids.get(first..).unwrap_or_default();
+        let text_start = self.long_texts.len() as u32;
+        match line.text.get_mut(..text.len()) {
+            Some(place) => place.copy_from_slice(text),
+            None => self.long_texts.extend_from_slice(text),
+        }
+        match line.ids.get_mut(..ids.len()).filter(|_| text.len() <= LONG_TEXT) {
+            Some(places) => {
+                places.copy_from_slice(ids);
+                line.count = ids.len() as u8;
+            }
+            None => {
+                let [first, count, start, ..] = &mut line.ids;
+                (*first, *count, *start) = (self.long_ids.len() as u32, ids.len() as u32, text_start);
+                line.count = ELSEWHERE;
+                self.long_ids.extend_from_slice(ids);
+            }
+        }
+        let own = Self::long_place(hash);
+        let mut places = (0..LONG_PLACES).map(|step| own ^ step);
+        let vacant = places.find(|&place| self.longs.get(place).is_some_and(|long| long.count == 0));
         if let Some(slot) = self.longs.get_mut(vacant.unwrap_or(own)) {
-            *slot = Long {
-                hash,
-                text: self.long_texts.len() as u32,
-                length: text.len() as u32,
-                ids: self.long_ids.len() as u32,
-                count: made.len() as u32,
-            };
-            self.long_texts.extend_from_slice(text);
-            self.long_ids.extend_from_slice(made);
+            *slot = line;
         }
-        Ok(())
     }
 }
 
 /// So many empty lines, on large pages if the system has them: they are visited at random.
-fn lines(count: usize) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::with_capacity(count);
+fn lines<T: Zeroable>(count: usize) -> Vec<T> {
+    // The system hands out pages of zeros; nothing is written here.
+    let lines: Vec<T> = bytemuck::zeroed_vec(count);
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
-        let start = lines.as_mut_ptr().addr();
-        let (first, end) = (start.next_multiple_of(PAGE), (start + count * size_of::<Line>()) / PAGE * PAGE);
+        let start = lines.as_ptr().addr();
+        let (first, end) = (start.next_multiple_of(PAGE), (start + count * size_of::<T>()) / PAGE * PAGE);
         if first < end {
             // SAFETY: advice about whole pages inside memory that this vector owns; it changes no contents, and if it
             // fails nothing is lost.
             unsafe {
-                libc::madvise(lines.as_mut_ptr().byte_add(first - start).cast(), end - first, libc::MADV_HUGEPAGE);
+                libc::madvise(
+                    lines.as_ptr().byte_add(first - start).cast_mut().cast(),
+                    end - first,
+                    libc::MADV_HUGEPAGE,
+                );
             }
         }
     }
-    lines.resize(count, Line::default());
     lines
 }
 
-const _: () = assert!(size_of::<Line>() == 64);
+const _: () = assert!(size_of::<Line>() == 64 && size_of::<Long>() == 64);

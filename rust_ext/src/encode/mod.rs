@@ -2,7 +2,8 @@
 //!
 //! Added tokens are found first ([`added`]); what is between them is normalized ([`normal`]) and cut into pretokens, by
 //! the split pattern or, for characters, where no token reaches across ([`cuts`]); most pretokens are known ([`memo`]),
-//! and the others are merged ([`bpe`]) as the vocabulary's derivations say ([`lexicon`]).
+//! and the others are merged: pair by pair ([`merge`]), or in linear time if they are long ([`bpe`]), as the vocabulary's
+//! derivations say ([`lexicon`]).
 
 mod added;
 mod bpe;
@@ -11,6 +12,7 @@ mod file;
 mod flat;
 mod lexicon;
 mod memo;
+mod merge;
 mod normal;
 mod pairs;
 mod prefix;
@@ -30,6 +32,7 @@ use added::Part;
 use cuts::Cuts;
 use lexicon::View;
 use memo::{Key, MANY, Memo, PACKED};
+use merge::{Bytes, SHORT};
 
 use crate::split::Splitter;
 use crate::{Error, Result};
@@ -120,6 +123,7 @@ impl Work {
 pub struct Encoder {
     splitter: Splitter,
     lexicon: Lexicon,
+    bytes: Bytes,
     /// Added tokens that are looked for in the text as it is, and those looked for after normalization.
     added: [AddedTokens; 2],
     form: Option<Form>,
@@ -145,6 +149,7 @@ impl Encoder {
         }
         Ok(Encoder {
             splitter,
+            bytes: Bytes::new(&lexicon.view()),
             lexicon,
             added: [AddedTokens::new(first)?, AddedTokens::new(second)?],
             form,
@@ -398,26 +403,40 @@ impl Job<'_> {
                 }
             }
             self.pretoken(pretoken, ids)?;
-            self.work.memo.put(&self.view, key, hash, ids);
+            self.work.memo.put(key, hash, ids);
             return Ok(());
         }
-        let (view, encoder) = (self.view, self.encoder);
-        self.work.memo.long(pretoken, ids, |ids| encode_with(&view, encoder.byte_ids(), pretoken, ids))
+        if let Some(known) = self.work.memo.long(pretoken, hash) {
+            ids.extend_from_slice(known);
+            return Ok(());
+        }
+        self.pretoken(pretoken, ids)?;
+        self.work.memo.put_long(pretoken, hash, ids);
+        Ok(())
     }
 
     /// Appends the ids of one pretoken.
     fn pretoken(&self, pretoken: &[u8], ids: &mut Vec<u32>) -> std::result::Result<(), Unknown> {
-        encode_with(&self.view, self.encoder.byte_ids(), pretoken, ids)
+        encode_with(self.encoder, &self.view, pretoken, ids)
     }
 }
 
-/// Appends the ids of one pretoken; with `byte_ids`, an unknown character becomes its bytes.
+/// Appends the ids of one pretoken; an unknown character of a character scheme becomes its bytes.
 fn encode_with(
+    encoder: &Encoder,
     view: &View<'_>,
-    byte_ids: Option<&[u32; 256]>,
     pretoken: &[u8],
     ids: &mut Vec<u32>,
 ) -> std::result::Result<(), Unknown> {
+    if let Some(id) = view.odd_whole(pretoken) {
+        ids.push(id);
+        return Ok(());
+    }
+    let atoms = if encoder.characters.is_some() { Atoms::Characters } else { Atoms::Bytes };
+    if pretoken.len() <= SHORT && view.merge(&encoder.bytes, atoms, pretoken, ids) {
+        return Ok(());
+    }
+    let byte_ids = encoder.byte_ids();
     let mut done = 0;
     while let Err(Unknown(at)) = view.encode(pretoken.get(done..).unwrap_or_default(), ids) {
         let Some(byte_ids) = byte_ids else { return Err(Unknown(done + at)) };

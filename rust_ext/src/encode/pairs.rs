@@ -3,9 +3,10 @@
 use super::flat::Flat;
 use super::lexicon::Derivation;
 
-/// A place of the table holds the token that a pair makes, and above it a part of the pair's hash. The pair itself is the
-/// derivation of that token.
+/// A place of the table holds the token that a pair makes, and above it the pair: twenty bits of each, which tell all
+/// pairs of up to a million tokens apart. Of more tokens the derivation says whether it is this pair.
 const TOKEN_BITS: u32 = 24;
+const HALF_BITS: u32 = 20;
 const VACANT: u64 = u64::MAX;
 
 /// Pairs of tokens and the token that each makes.
@@ -31,6 +32,13 @@ fn hash(left: u32, right: u32) -> u64 {
     (wide >> 64) as u64 ^ wide as u64
 }
 
+/// What a place holds of a pair, and whether that is all of it.
+#[inline(always)]
+fn tag(left: u32, right: u32) -> (u64, bool) {
+    let tag = (u64::from(left) << HALF_BITS ^ u64::from(right)) & ((1 << (2 * HALF_BITS)) - 1);
+    (tag, (left | right) >> HALF_BITS == 0)
+}
+
 impl Pairs {
     /// An empty table for up to `most` pairs.
     pub fn with_capacity(most: usize) -> Self {
@@ -51,7 +59,7 @@ impl Pairs {
             if let Some(slot) = slots.get_mut((hash as usize + step) & mask)
                 && *slot == VACANT
             {
-                *slot = hash >> TOKEN_BITS << TOKEN_BITS | u64::from(token);
+                *slot = tag(left, right).0 << TOKEN_BITS | u64::from(token);
                 return;
             }
         }
@@ -70,26 +78,27 @@ impl Pairs {
 }
 
 impl PairsView<'_> {
-    /// The token that `left` and `right` make, and its derivation.
+    /// The token that `left` and `right` make.
     #[inline(always)]
-    pub fn get(self, derivations: &[Derivation], left: u32, right: u32) -> Option<Derivation> {
+    pub fn get(self, derivations: &[Derivation], left: u32, right: u32) -> Option<u32> {
         let hash = hash(left, right);
         let word = self.filter.get((hash >> 38) as usize & (self.filter.len().wrapping_sub(1)))?;
         if word >> (hash >> 32 & 63) & 1 == 0 {
             return None;
         }
+        let (tag, is_whole) = tag(left, right);
         let mask = self.slots.len().wrapping_sub(1);
         let mut at = hash as usize & mask;
         loop {
             let &slot = self.slots.get(at)?;
+            if slot >> TOKEN_BITS == tag {
+                let token = (slot & ((1 << TOKEN_BITS) - 1)) as u32;
+                if is_whole || derivations.get(token as usize).is_some_and(|made| made[0] == left && made[1] == right) {
+                    return Some(token);
+                }
+            }
             if slot == VACANT {
                 return None;
-            }
-            if slot >> TOKEN_BITS == hash >> TOKEN_BITS {
-                let made = *derivations.get((slot & ((1 << TOKEN_BITS) - 1)) as usize)?;
-                if made[0] == left && made[1] == right {
-                    return Some(made);
-                }
             }
             at = (at + 1) & mask;
         }

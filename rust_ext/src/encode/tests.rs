@@ -56,9 +56,24 @@ fn encoder(tokens: &[Vec<u8>], merges: &[[u32; 3]], stages: &[&str], added: Vec<
     Encoder::new(Splitter::new(stages).unwrap(), lexicon, added, None, None).unwrap()
 }
 
+/// The ids by longest match, which must be those by merging.
 fn ids_of(lexicon: &Lexicon, text: &str) -> Vec<u32> {
-    let mut ids = Vec::new();
-    lexicon.view().encode(text.as_bytes(), &mut ids).unwrap();
+    let (view, mut ids) = (lexicon.view(), Vec::new());
+    if let Some(id) = view.odd_whole(text.as_bytes()) {
+        return vec![id];
+    }
+    view.encode(text.as_bytes(), &mut ids).unwrap();
+    let short = &text.as_bytes()[..text.len().min(merge::SHORT)];
+    for atoms in [Atoms::Bytes, Atoms::Characters] {
+        let mut merged = Vec::new();
+        if std::str::from_utf8(short).is_ok() && view.merge(&Bytes::new(&view), atoms, short, &mut merged) {
+            let mut longest = Vec::new();
+            view.encode(short, &mut longest).unwrap();
+            assert_eq!(merged, longest, "{short:?}");
+        } else {
+            assert!(atoms == Atoms::Characters, "{short:?} is bytes");
+        }
+    }
     ids
 }
 

@@ -72,6 +72,14 @@ impl Trie {
     }
 }
 
+impl Trie {
+    /// The id of the token that is all of `text`.
+    pub fn exactly(nodes: &[u64], text: &[u8]) -> Option<u32> {
+        let (token, length) = Self::longest(nodes, text);
+        (token != NONE && length == text.len()).then_some(token)
+    }
+}
+
 struct Builder {
     nodes: Vec<u64>,
     /// Whether a place is the base of a node.
