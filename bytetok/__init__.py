@@ -13,6 +13,17 @@ from bytetok._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from bytetok.errors import BytetokError as BytetokError
+    from bytetok.lm import TokenLM as TokenLM
+    from bytetok.sampling.complete import complete as complete
+    from bytetok.sampling.complete import sample as sample
+    from bytetok.sampling.complete import stream as stream
+    from bytetok.sampling.constraints import ByteRegex as ByteRegex
+    from bytetok.sampling.constraints import Constrained as Constrained
+    from bytetok.sampling.ensembles import Mixture as Mixture
+    from bytetok.sampling.ensembles import Product as Product
+    from bytetok.sampling.ensembles import Proxy as Proxy
+    from bytetok.sampling.fill import fill as fill
+    from bytetok.sampling.sampler import ByteSampler as ByteSampler
     from bytetok.tokenizer.patterns import SplitPattern as SplitPattern
     from bytetok.tokenizer.tokenizer import Tokenizer as Tokenizer
     from bytetok.tokenizer.vocab import AddedToken as AddedToken
@@ -35,22 +46,33 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AddedToken": "bytetok.tokenizer.vocab",
+    "ByteRegex": "bytetok.sampling.constraints",
+    "ByteSampler": "bytetok.sampling.sampler",
     "BytetokError": "bytetok.errors",
+    "Constrained": "bytetok.sampling.constraints",
+    "Mixture": "bytetok.sampling.ensembles",
     "PretokenCounts": "bytetok.training.counts",
+    "Product": "bytetok.sampling.ensembles",
+    "Proxy": "bytetok.sampling.ensembles",
     "Recipe": "bytetok.training.recipe",
     "SplitPattern": "bytetok.tokenizer.patterns",
+    "TokenLM": "bytetok.lm",
     "Tokenizer": "bytetok.tokenizer.tokenizer",
     "Vocab": "bytetok.tokenizer.vocab",
+    "complete": "bytetok.sampling.complete",
     "count_pretokens": "bytetok.training.counts",
     "count_to_parquet": "bytetok.training.counts",
     "diff": "bytetok.training.reshape",
     "evaluate": "bytetok.training.report",
     "extend": "bytetok.training.bpe",
+    "fill": "bytetok.sampling.fill",
     "load_recipe": "bytetok.training.recipe",
     "prune": "bytetok.training.reshape",
     "read_texts": "bytetok.training.corpus",
+    "sample": "bytetok.sampling.complete",
     "show": "bytetok.training.render",
     "show_html": "bytetok.training.render",
+    "stream": "bytetok.sampling.complete",
     "train": "bytetok.training.build",
     "train_bpe": "bytetok.training.bpe",
     "train_superwords": "bytetok.training.superwords",

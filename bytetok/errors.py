@@ -12,6 +12,15 @@
     ├── VocabMismatchError(ValueError)      two things made for different vocabularies or split patterns
     ├── TrainingError(ValueError)           a request that no training run can fulfil
     ├── LossyConversionError(ValueError)    a conversion that would change ids or text
+    ├── ImpossibleByteError(ValueError)     a byte, or every byte, that a model gives the probability 0
+    ├── ConstraintError(ValueError)         a regex or automaton that cannot limit an output
+    ├── SamplingError(ValueError)           weights, temperatures and other settings that make no distribution
+    ├── TokenizerMismatchError(VocabMismatchError) a tokenizer with ids that the model has no rows for
+    ├── ModelOutputError(ValueError)        probabilities of a model that are none: NaN, the wrong shape or sum
+    ├── ModelFilesError(OSError)            the files of a model cannot be had: no network, or another content
+    ├── ContextError(ValueError)            a context of another model, or an item that is not there yet
+    ├── ContextLengthError(ValueError)      a context longer than the model can read
+    ├── NoStartTokenError(ValueError)       nothing to feed: an empty prompt and a model without a start token
     └── MissingDependencyError(ImportError) an optional package is not installed
 
 Each is also the standard exception a caller would guess, so ``except ValueError`` works as expected. A message says
@@ -63,5 +72,41 @@ class LossyConversionError(BytetokError, ValueError):
     """A conversion would change ids or text; pass ``lossy=True`` to accept that."""
 
 
+class TokenizerMismatchError(VocabMismatchError):
+    """A tokenizer has ids that the model has no rows for; the message gives both numbers."""
+
+
+class ModelOutputError(BytetokError, ValueError):
+    """A model's output is not log-probabilities: NaN, +inf, the wrong shape, or a sum that is not 1."""
+
+
+class ModelFilesError(BytetokError, OSError):
+    """The files of a model cannot be had: nothing cached and no network, or not the content that was expected."""
+
+
+class ContextError(BytetokError, ValueError):
+    """A context of another model, or an item number that does not come before the item that names it."""
+
+
+class ContextLengthError(BytetokError, ValueError):
+    """A context is longer than the model can read; the message gives both lengths."""
+
+
+class NoStartTokenError(BytetokError, ValueError):
+    """There is nothing to feed: an empty prompt, and a model without a start token."""
+
+
 class MissingDependencyError(BytetokError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+class ImpossibleByteError(BytetokError, ValueError):
+    """A byte has the probability 0 where it was pushed, or no byte is possible at all."""
+
+
+class ConstraintError(BytetokError, ValueError):
+    """A regex does not compile to an automaton, or no text can match it."""
+
+
+class SamplingError(BytetokError, ValueError):
+    """A setting of sampling is out of range: temperature, top-k, weights, number of bytes."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import regex
+from regex16 import regex
 
 
 def _byte_characters() -> tuple[str, ...]:

@@ -11,13 +11,15 @@ import typer
 
 from bytetok.cli.corpus import count
 from bytetok.cli.exits import Command, Commands
+from bytetok.cli.generate import complete, fill, sample
 from bytetok.cli.learn import extend, train
 from bytetok.cli.listing import patterns, recipes
 from bytetok.cli.measure import evaluate
+from bytetok.cli.score import score
 from bytetok.cli.text import decode, encode, show
 from bytetok.cli.vocabulary import convert, diff, prune
 
-_MAKE, _USE, _CHANGE = "Make a tokenizer", "Use it", "Change it"
+_MAKE, _USE, _CHANGE, _WRITE = "Make a tokenizer", "Use it", "Change it", "Models, byte by byte"
 
 app = typer.Typer(
     name="bytetok",
@@ -68,6 +70,10 @@ app.command("convert", cls=Command, rich_help_panel=_CHANGE)(convert)
 app.command("extend", cls=Command, rich_help_panel=_CHANGE)(extend)
 app.command("prune", cls=Command, rich_help_panel=_CHANGE)(prune)
 app.command("diff", cls=Command, rich_help_panel=_CHANGE)(diff)
+app.command("complete", cls=Command, rich_help_panel=_WRITE)(complete)
+app.command("fill", cls=Command, rich_help_panel=_WRITE)(fill)
+app.command("sample", cls=Command, rich_help_panel=_WRITE)(sample)
+app.command("score", cls=Command, rich_help_panel=_WRITE)(score)
 
 
 def run() -> None:

@@ -6,12 +6,14 @@
 //! | [`count`]  | counts pretokens in 64 bits, in bounded memory                                    |
 //! | [`train`]  | learns BPE merges from counts                                                     |
 //! | [`encode`] | turns text into token ids, exactly as the merges say                              |
+//! | [`cover`]  | which token sequences a text, cut anywhere, may be the beginning of               |
 //! | `py`       | the Python binding, and the only file that names pyo3                             |
 //!
 //! The algorithms know nothing of Python: `cargo test` needs no interpreter. Every function that can meet bad input
 //! returns [`Result`]; nothing here panics on purpose, and clippy denies what would.
 
 pub mod count;
+pub mod cover;
 pub mod encode;
 pub mod split;
 pub mod train;

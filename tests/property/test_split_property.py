@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 from reference import naive_count, naive_split
+from regex16 import regex
 from strategies import documents, texts
 
 import bytetok as bt

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import regex
 from hypothesis import given
 from hypothesis import strategies as st
+from regex16 import regex
 
 from bytetok.tokenizer.patterns import SplitPattern
 from bytetok.tokenizer.tokenizer import Tokenizer

@@ -24,7 +24,8 @@ from bytetok.tokenizer.patterns import NAMED
 from bytetok.training.recipe import load_recipe, recipe_names
 
 MAKE = ["train", "count", "eval", "recipes", "patterns"]
-COMMANDS = [*MAKE, "show", "encode", "decode", "convert", "extend", "prune", "diff"]
+MODELS = ["complete", "fill", "sample", "score"]
+COMMANDS = [*MAKE, "show", "encode", "decode", "convert", "extend", "prune", "diff", *MODELS]
 _CALLBACKS = {command.name: command.callback for command in app.registered_commands}
 runner = CliRunner()
 
@@ -36,7 +37,7 @@ def test_the_commands_are_those_of_this_release_and_no_others() -> None:
 def test_help_lists_every_command_under_a_heading() -> None:
     result = runner.invoke(app, ["--help"], env={"COLUMNS": "100"})
     assert result.exit_code == 0
-    for heading in ("Make a tokenizer", "Use it", "Change it"):
+    for heading in ("Make a tokenizer", "Use it", "Change it", "Models, byte by byte"):
         assert heading in result.stdout
     for command in COMMANDS:
         assert re.search(rf"│ {command} ", result.stdout), command

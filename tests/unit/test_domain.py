@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 import pytest
-import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from regex16 import regex
 
 from bytetok.errors import EncodingError, MissingDependencyError, TrainingError
 from bytetok.training import domain

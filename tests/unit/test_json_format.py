@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import regex
 from hypothesis import given
 from hypothesis import strategies as st
+from regex16 import regex
 from small import extended, trained
 from strategies import CHARACTERS as CHARACTERS_OF_EVERY_KIND
 

@@ -157,6 +157,59 @@ impl Lexicon {
     }
 }
 
+impl Lexicon {
+    /// How its tokens are made.
+    pub fn derived(&self) -> Derived<'_> {
+        Derived { view: self.view() }
+    }
+}
+
+/// How tokens are made, for who asks which may stand side by side.
+#[derive(Clone, Copy)]
+pub struct Derived<'a> {
+    view: View<'a>,
+}
+
+impl<'a> Derived<'a> {
+    /// How many ids there are.
+    pub fn len(&self) -> usize {
+        self.view.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of a token; nothing for an id that does not exist.
+    #[inline(always)]
+    pub fn token(&self, id: u32) -> &'a [u8] {
+        self.view.token(id)
+    }
+
+    /// The last merge that makes a token, with the moment [`NEVER`] if merges do not make it.
+    #[inline(always)]
+    pub fn made(&self, id: u32) -> Derivation {
+        self.view.derivations.get(id as usize).copied().unwrap_or([0, 0, NEVER, NEVER])
+    }
+
+    /// Whether merges make a token of its own bytes, or it is an atom.
+    #[inline(always)]
+    pub fn is_made(&self, id: u32) -> bool {
+        self.made(id)[2] != NEVER
+    }
+
+    /// How many tokens are whole pretokens that merges never make.
+    pub fn odd(&self) -> usize {
+        self.view.odd.len()
+    }
+
+    /// Whether two tokens that merges make stay as they are side by side.
+    pub fn meet(&self, left: u32, right: u32) -> bool {
+        self.view.pairs.meet(self.view.derivations, left, right)
+    }
+}
+
 /// All pairs of tokens that join to a token, in the order of that token's id: the merges that a rank file means.
 pub fn merges_of_ranks(tokens: &[Vec<u8>]) -> Vec<[u32; 3]> {
     let slices: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();

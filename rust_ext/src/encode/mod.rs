@@ -24,7 +24,7 @@ use std::sync::Mutex;
 pub use added::{Added, AddedTokens, Special};
 pub use bpe::Unknown;
 pub use file::Stored;
-pub use lexicon::{Atoms, Lexicon, Order, merges_of_ranks};
+pub use lexicon::{Atoms, Derived, Lexicon, NEVER, Order, merges_of_ranks};
 pub use normal::Form;
 pub use prefix::Stable;
 
@@ -161,6 +161,21 @@ impl Encoder {
     /// The vocabulary.
     pub fn lexicon(&self) -> &Lexicon {
         &self.lexicon
+    }
+
+    /// The text and the ids of the added tokens that are found in every text.
+    pub fn added_text(&self) -> Vec<(Vec<u8>, u32)> {
+        self.added.iter().flat_map(AddedTokens::in_text).collect()
+    }
+
+    /// What a vocabulary of characters needs, if it is one.
+    pub fn characters(&self) -> Option<&Characters> {
+        self.characters.as_ref()
+    }
+
+    /// What cuts its texts.
+    pub fn splitter(&self) -> &Splitter {
+        &self.splitter
     }
 
     /// Whether encoding takes linear time on every text.

@@ -92,6 +92,11 @@ struct Group {
 }
 
 impl Encoder {
+    /// What encodes.
+    pub(super) fn engine(&self) -> &encode::Encoder {
+        &self.engine
+    }
+
     fn with(engine: encode::Encoder) -> Self {
         let ints = Ints::new(engine.lexicon().view().len());
         Encoder { engine, ints }

@@ -1,6 +1,7 @@
 //! The Python binding: argument checks, the GIL, and one exception for each error. No algorithms. The only folder that
 //! names pyo3.
 
+mod cover;
 mod encoder;
 mod ints;
 
@@ -374,6 +375,8 @@ fn merges_of_ranks(py: Python<'_>, tokens: Vec<Vec<u8>>) -> Vec<(u32, u32, u32)>
 /// The compiled engine of bytetok.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::cover::{Cover, CoverNode, CoverState, CoverWeights};
     #[pymodule_export]
     use super::encoder::{Encoder, StoredEncoder};
     #[pymodule_export]

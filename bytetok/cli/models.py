@@ -1,0 +1,106 @@
+"""Options that name models, and the byte model they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bytetok.cli.exits import wrong_usage
+from bytetok.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from bytetok.sampling.protocol import ByteModel
+
+MODELS = "Models"
+"""Heading of the help."""
+
+PACKAGE = "package:"
+
+Law = Literal["canonical", "all"]
+Mix = Literal["mixture", "product", "bayes"]
+
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        metavar="M",
+        help="A folder, a hub id, package:smollm2 or package:gemma3-270m; repeat for an ensemble.",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
+]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--weight",
+        min=0.0,
+        metavar="W",
+        help="One for each --model, in their order; equal if none is given.",
+        show_default=False,
+        rich_help_panel=MODELS,
+    ),
+]
+MixOption = Annotated[
+    Mix,
+    typer.Option(
+        "--mix",
+        help="Several models: arithmetic mean, geometric mean, or a mean whose weights follow the text.",
+        rich_help_panel=MODELS,
+    ),
+]
+LawOption = Annotated[
+    Law,
+    typer.Option(
+        "--law",
+        help="Token sequences that count: those that texts are encoded as, or all that spell the text.",
+        rich_help_panel=MODELS,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Such as cuda; the CPU if not given.", rich_help_panel=MODELS),
+]
+
+
+def byte_model(
+    names: Sequence[str],
+    weights: Sequence[float] | None = None,
+    mix: Mix = "mixture",
+    law: Law = "canonical",
+    device: str | None = None,
+) -> ByteModel:
+    """The model, or the ensemble of models, that the options name; wrong usage is found before anything is loaded.
+
+    A product takes the weights as exponents as they are; a Bayesian mixture starts with them.
+    """
+    if weights and len(weights) != len(names):
+        wrong_usage(f"{len(weights)} for {len(names)} of --model; give one for each, or none", "--weight")
+    if weights and not any(weights):
+        wrong_usage("all are 0; give at least one model a weight above 0", "--weight")
+    with waiting(f"loading {', '.join(names)}"):
+        members = [load(name, law, device) for name in names]
+    if len(members) == 1:
+        return members[0]
+    from bytetok.sampling.ensembles import Mixture, Product
+
+    given = list(weights) if weights else None
+    if mix == "product":
+        return Product(members, given)
+    return Mixture(members, "bayes", start=given) if mix == "bayes" else Mixture(members, given)
+
+
+def load(name: str, law: Law, device: str | None) -> ByteModel:
+    """One model: ``package:NAME``, a folder, or a hub id."""
+    from bytetok.lm import TokenLM
+    from bytetok.lm.transformers_lm import import_transformers
+    from bytetok.sampling.sampler import ByteSampler
+
+    import_transformers()  # what is missing is said before a model is downloaded
+    if name.startswith(PACKAGE):
+        # The name is checked there; its type lists the known ones for editors.
+        lm = TokenLM.from_package(name.removeprefix(PACKAGE), device=device)  # type: ignore[arg-type]
+    else:
+        lm = TokenLM.from_pretrained(name, device=device)
+    return ByteSampler(lm, law)

@@ -1,0 +1,431 @@
+//! Coverings: the token sequences that a text, cut anywhere, may be the beginning of.
+//!
+//! A covering of a text is a sequence of tokens that spells it and perhaps more: the last token holds the last byte. Byte
+//! by byte, a [`State`] keeps the sequences without their last token ([`Node`]) and, for each, the stretch of the sorted
+//! vocabulary ([`sorted`]) that agrees with the text since. Under the canonical law a sequence counts only if some text
+//! is encoded that way: neighbors must stay side by side ([`pairs`]) unless a border of pretokens is between them
+//! ([`borders`]). Source: the Byte-Token Representation Lemma (Phan et al., arXiv 2410.09303), without its assumption
+//! that a beginning of a text is encoded as the whole text is.
+
+mod added;
+mod borders;
+mod characters;
+mod classes;
+mod pairs;
+mod sorted;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use added::{AddedText, Begun};
+use borders::{Borders, Shape, Tail, Verdict};
+use characters::Fallback;
+use pairs::Neighbors;
+use sorted::Sorted;
+
+use crate::Result;
+use crate::encode::{Derived, Encoder, Lexicon};
+
+/// No token: the start of a text.
+pub const START: u32 = u32::MAX;
+
+/// Which token sequences count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Law {
+    /// Those that some text is encoded as.
+    Canonical,
+    /// All that spell the text.
+    All,
+}
+
+/// What decides which tokens may follow each other.
+enum Rules {
+    /// Nothing: law "all".
+    None,
+    /// Where the split pattern may put borders.
+    Borders(Box<Borders>),
+    /// Which characters are spelled in bytes; nothing cuts the text.
+    Characters(Box<Fallback>),
+}
+
+/// A vocabulary, ready to cover texts.
+pub struct Cover {
+    lexicon: Lexicon,
+    sorted: Sorted,
+    neighbors: Neighbors,
+    rules: Rules,
+    added: AddedText,
+    /// What the token at each place of the sorted vocabulary looks like to the pattern, and all that.
+    shape_of: Vec<u32>,
+    shapes: Vec<Shape>,
+    tables: Mutex<HashMap<Tail, Arc<Table>>>,
+    not_behind: Mutex<HashMap<u32, Arc<Vec<u32>>>>,
+    next_id: AtomicU64,
+}
+
+/// Which tokens may follow a tail.
+struct Table {
+    by_shape: Vec<Verdict>,
+    /// Those for which it depends on more than that, by place.
+    peculiar: Vec<(u32, Verdict)>,
+}
+
+/// A token sequence whose next token is not known.
+pub struct Node {
+    pub id: u64,
+    pub parent: Option<Arc<Node>>,
+    /// The last token, or [`START`].
+    pub token: u32,
+    /// How many bytes of the text it spells.
+    pub end: usize,
+    tail: Tail,
+    /// Added tokens that have begun before its end.
+    begun: Vec<Begun>,
+}
+
+/// A node, and the tokens behind it that agree with the text since.
+#[derive(Clone)]
+pub struct Head {
+    pub node: Arc<Node>,
+    low: usize,
+    high: usize,
+    /// How many bytes of those tokens are known.
+    offset: usize,
+}
+
+/// All coverings of a text.
+#[derive(Clone)]
+pub struct State {
+    pub length: usize,
+    pub heads: Vec<Head>,
+}
+
+/// How many tables of verdicts and lists of neighbors are kept.
+const KEPT: usize = 4096;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cover {
+    /// Of the tokens of an encoder, without those that `excluded` says are no text.
+    pub fn new(encoder: &Encoder, law: Law, excluded: &[u32]) -> Result<Self> {
+        let lexicon = encoder.lexicon().clone();
+        let derived = lexicon.derived();
+        let rules = match (law, encoder.characters()) {
+            (Law::All, _) => Rules::None,
+            (Law::Canonical, Some(characters)) => {
+                Rules::Characters(Box::new(Fallback::new(&lexicon, characters.byte_ids)))
+            }
+            (Law::Canonical, None) => Rules::Borders(Box::new(Borders::new(encoder.splitter())?)),
+        };
+        let added = AddedText::new(encoder.added_text());
+        let mut is_text: Vec<bool> = (0..derived.len() as u32)
+            .map(|token| !derived.token(token).is_empty() && (law == Law::All || derived.is_made(token)))
+            .collect();
+        let mut set = |token: u32, value: bool| {
+            if let Some(is_text) = is_text.get_mut(token as usize) {
+                *is_text = value;
+            }
+        };
+        if law == Law::Canonical && !added.is_empty() {
+            // What spells an added token is not encoded with others.
+            let spells = |&token: &u32| added.behind(&[], derived.token(token), false).is_none();
+            (0..derived.len() as u32).filter(spells).for_each(|token| set(token, false));
+        }
+        added.ids().for_each(|token| set(token, true));
+        if let Some(characters) = encoder.characters() {
+            characters.byte_ids.iter().for_each(|&token| set(token, true));
+        }
+        excluded.iter().for_each(|&token| set(token, false));
+        let sorted = Sorted::new(&derived, &is_text);
+        let neighbors = Neighbors::new(&derived);
+        let (mut shape_of, mut shapes) = (Vec::new(), Vec::new());
+        if let Rules::Borders(borders) = &rules {
+            let mut known: HashMap<Shape, u32> = HashMap::new();
+            for place in 0..sorted.len() {
+                let shape = borders.shape(derived.token(sorted.token(place)));
+                let next = known.len() as u32;
+                let number = *known.entry(shape).or_insert_with_key(|shape| {
+                    shapes.push(shape.clone());
+                    next
+                });
+                shape_of.push(number);
+            }
+        }
+        Ok(Cover {
+            sorted,
+            neighbors,
+            rules,
+            added,
+            shape_of,
+            shapes,
+            lexicon,
+            tables: Mutex::default(),
+            not_behind: Mutex::default(),
+            next_id: AtomicU64::new(0),
+        })
+    }
+
+    fn derived(&self) -> Derived<'_> {
+        self.lexicon.derived()
+    }
+
+    /// How many tokens are whole pretokens that merges never make.
+    pub fn odd(&self) -> usize {
+        self.derived().odd()
+    }
+
+    /// How many different looks the tokens have.
+    pub fn shapes(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// The coverings of the empty text.
+    pub fn start(&self) -> State {
+        let node = self.node(None, START, 0, Tail::default(), Vec::new());
+        State { length: 0, heads: vec![Head { node, low: 0, high: self.sorted.len(), offset: 0 }] }
+    }
+
+    fn node(&self, parent: Option<Arc<Node>>, token: u32, end: usize, tail: Tail, begun: Vec<Begun>) -> Arc<Node> {
+        Arc::new(Node { id: self.next_id.fetch_add(1, Ordering::Relaxed), parent, token, end, tail, begun })
+    }
+
+    /// The coverings of the text with one byte more, and the nodes that this made.
+    pub fn push(&self, state: &State, byte: u8) -> Result<State> {
+        let length = state.length + 1;
+        let derived = self.derived();
+        let (mut heads, mut made) = (Vec::with_capacity(state.heads.len() + 1), Vec::new());
+        for head in &state.heads {
+            let offset = head.offset + 1;
+            let (low, high) = self.sorted.narrow(&derived, head.low, head.high, head.offset, byte);
+            let mut first_longer = low;
+            while first_longer < high && derived.token(self.sorted.token(first_longer)).len() == offset {
+                made.extend(self.follow(&head.node, first_longer, length)?);
+                first_longer += 1;
+            }
+            if first_longer < high {
+                heads.push(Head { node: Arc::clone(&head.node), low: first_longer, high, offset });
+            }
+        }
+        let all = self.sorted.len();
+        heads.extend(made.into_iter().map(|node| Head { node, low: 0, high: all, offset: 0 }));
+        Ok(State { length, heads })
+    }
+
+    /// The node behind a node and the token at a place, if that may follow.
+    fn follow(&self, node: &Arc<Node>, place: usize, end: usize) -> Result<Option<Arc<Node>>> {
+        let (token, derived) = (self.sorted.token(place), self.derived());
+        let bytes = derived.token(token);
+        let made = |tail, begun| Some(self.node(Some(Arc::clone(node)), token, end, tail, begun));
+        if matches!(self.rules, Rules::None) {
+            return Ok(made(Tail::default(), Vec::new()));
+        }
+        let is_added = self.added.has(token);
+        let begun = match self.added.is_empty() {
+            true => Vec::new(),
+            false => match self.added.behind(&node.begun, bytes, is_added) {
+                Some(begun) => begun,
+                None => return Ok(None),
+            },
+        };
+        if is_added {
+            // What it stands behind must be able to end there; what comes after it starts anew.
+            return Ok(if self.tail_may_end(&node.tail)? { made(Tail::default(), begun) } else { None });
+        }
+        let is_pair = self.is_pair(node.token, token);
+        match &self.rules {
+            Rules::None => Ok(None),
+            Rules::Borders(borders) => {
+                let table = self.table(borders, &node.tail)?;
+                let verdict = self.verdict(&table, place);
+                if verdict == Verdict::Never || verdict == Verdict::IfPair && !is_pair {
+                    return Ok(None);
+                }
+                Ok(made(borders.followed(&node.tail, bytes, is_pair)?, begun))
+            }
+            Rules::Characters(fallback) => {
+                let open = match bytes {
+                    [byte] if fallback.is_byte(&derived, token) => fallback.behind(node.tail.open(), *byte),
+                    _ => is_pair.then(Vec::new),
+                };
+                Ok(open.and_then(|open| made(Tail::unfinished(open), begun)))
+            }
+        }
+    }
+
+    /// Whether BPE leaves two tokens side by side; those that no merge makes it always does.
+    fn is_pair(&self, left: u32, right: u32) -> bool {
+        let derived = self.derived();
+        left == START || !derived.is_made(left) || !derived.is_made(right) || derived.meet(left, right)
+    }
+
+    fn verdict(&self, table: &Table, place: usize) -> Verdict {
+        if let Ok(found) = table.peculiar.binary_search_by_key(&(place as u32), |(place, _)| *place) {
+            return table.peculiar.get(found).map_or(Verdict::Never, |(_, verdict)| *verdict);
+        }
+        let shape = self.shape_of.get(place).copied().unwrap_or(0);
+        table.by_shape.get(shape as usize).copied().unwrap_or(Verdict::Never)
+    }
+
+    /// Which tokens may follow a tail.
+    fn table(&self, borders: &Borders, tail: &Tail) -> Result<Arc<Table>> {
+        if let Some(table) = lock(&self.tables).get(tail) {
+            return Ok(Arc::clone(table));
+        }
+        let plain = borders.without_open(tail);
+        let by_shape = self.shapes.iter().map(|shape| borders.verdict(&plain, shape)).collect::<Result<Vec<_>>>()?;
+        let mut peculiar = Vec::new();
+        if borders.is_peculiar(tail) {
+            let derived = self.derived();
+            let mut known: HashMap<Shape, Verdict> = HashMap::new();
+            for place in 0..self.sorted.len() {
+                let bytes = derived.token(self.sorted.token(place));
+                if !borders.is_peculiar_behind(tail, bytes) {
+                    continue;
+                }
+                let look = borders.look(tail, bytes);
+                let verdict = match known.get(&look) {
+                    Some(verdict) => *verdict,
+                    None => {
+                        let verdict = borders.verdict_of_bytes(tail, bytes)?;
+                        known.insert(look, verdict);
+                        verdict
+                    }
+                };
+                peculiar.push((place as u32, verdict));
+            }
+        }
+        let table = Arc::new(Table { by_shape, peculiar });
+        let mut tables = lock(&self.tables);
+        if tables.len() >= KEPT {
+            tables.clear();
+        }
+        tables.insert(tail.clone(), Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// The places of the tokens that may not stand behind a token.
+    fn not_behind(&self, token: u32) -> Arc<Vec<u32>> {
+        if let Some(places) = lock(&self.not_behind).get(&token) {
+            return Arc::clone(places);
+        }
+        let tokens = self.neighbors.not_behind(&self.derived(), token);
+        let mut places: Vec<u32> = tokens.iter().filter_map(|&token| self.sorted.place(token)).collect();
+        places.sort_unstable();
+        let places = Arc::new(places);
+        let mut lists = lock(&self.not_behind);
+        if lists.len() >= KEPT {
+            lists.clear();
+        }
+        lists.insert(token, Arc::clone(&places));
+        places
+    }
+
+    /// The probability of each token behind a node, in sorted order, 0 for those that may not follow; `probability` is
+    /// that by token id.
+    pub fn weights(&self, node: &Node, probability: impl Fn(u32) -> f64) -> Result<Vec<f64>> {
+        let mut weights = match &self.rules {
+            Rules::None => return Ok(self.sorted.gather(|_, token| probability(token))),
+            Rules::Characters(fallback) => self.weights_of_characters(fallback, node, probability),
+            Rules::Borders(borders) => self.weights_at_borders(borders, node, probability)?,
+        };
+        if !node.begun.is_empty() {
+            self.added.completing(&self.derived(), &self.sorted, &node.begun, &mut |low, high| {
+                weights.get_mut(low..high).unwrap_or_default().fill(0.0);
+            });
+        }
+        Ok(weights)
+    }
+
+    fn weights_of_characters(&self, fallback: &Fallback, node: &Node, probability: impl Fn(u32) -> f64) -> Vec<f64> {
+        let mut weights = self.sorted.gather(|_, token| probability(token));
+        for (byte, &token) in fallback.ids().iter().enumerate() {
+            if fallback.behind(node.tail.open(), byte as u8).is_none()
+                && let Some(weight) = self.sorted.place(token).and_then(|place| weights.get_mut(place as usize))
+            {
+                *weight = 0.0;
+            }
+        }
+        if node.token != START && self.derived().is_made(node.token) {
+            for &place in self.not_behind(node.token).iter() {
+                if let Some(weight) = weights.get_mut(place as usize) {
+                    *weight = 0.0;
+                }
+            }
+        }
+        weights
+    }
+
+    fn weights_at_borders(&self, borders: &Borders, node: &Node, probability: impl Fn(u32) -> f64) -> Result<Vec<f64>> {
+        let table = self.table(borders, &node.tail)?;
+        let may_end = self.tail_may_end(&node.tail)?;
+        let mut weights = self.sorted.gather(|place, token| {
+            let shape = self.shape_of.get(place).copied().unwrap_or(0) as usize;
+            let is_possible = table.by_shape.get(shape).is_some_and(|&verdict| verdict != Verdict::Never);
+            if is_possible { probability(token) } else { 0.0 }
+        });
+        for &(place, verdict) in &table.peculiar {
+            if let Some(weight) = weights.get_mut(place as usize) {
+                let token = self.sorted.token(place as usize);
+                *weight = if verdict == Verdict::Never { 0.0 } else { probability(token) };
+            }
+        }
+        for token in self.added.ids() {
+            if let Some(weight) = self.sorted.place(token).and_then(|place| weights.get_mut(place as usize)) {
+                *weight = if may_end { probability(token) } else { 0.0 };
+            }
+        }
+        if node.token != START && self.derived().is_made(node.token) {
+            for &place in self.not_behind(node.token).iter() {
+                if self.verdict(&table, place as usize) == Verdict::IfPair
+                    && let Some(weight) = weights.get_mut(place as usize)
+                {
+                    *weight = 0.0;
+                }
+            }
+        }
+        Ok(weights)
+    }
+
+    /// Adds to `masses` what each next byte has behind a head, `weight` times.
+    pub fn spread(&self, head: &Head, weights: &[f64], weight: f64, masses: &mut [f64; 256]) {
+        self.sorted.spread(&self.derived(), (head.low, head.high), head.offset, weights, weight, masses);
+    }
+
+    /// How probable it is that the text since a node is spelled by the next token: 1 if there is none since.
+    pub fn share(&self, head: &Head, weights: &[f64]) -> f64 {
+        if head.offset == 0 { 1.0 } else { weights.get(head.low..head.high).unwrap_or_default().iter().sum() }
+    }
+
+    /// One of the tokens behind a head, as probable as its weight is, for a number between 0 and 1.
+    pub fn pick(&self, head: &Head, weights: &[f64], number: f64) -> Option<u32> {
+        let stretch = weights.get(head.low..head.high)?;
+        let mut left = number * stretch.iter().sum::<f64>();
+        let mut last = None;
+        for (place, &weight) in stretch.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            last = Some(place);
+            left -= weight;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last.map(|place| self.sorted.token(head.low + place))
+    }
+
+    /// Whether the text may end with just the tokens of a head.
+    pub fn may_end(&self, head: &Head) -> Result<bool> {
+        if head.offset > 0 {
+            return Ok(false);
+        }
+        self.tail_may_end(&head.node.tail)
+    }
+
+    fn tail_may_end(&self, tail: &Tail) -> Result<bool> {
+        match &self.rules {
+            Rules::Borders(borders) => borders.may_end(tail),
+            _ => Ok(true),
+        }
+    }
+}
