@@ -1,0 +1,101 @@
+"""ByteSampler where the laws are not in question: settings, prompts, packed scores, sampling by tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from byte_checks import chi_square, oracle, sampler_of, toy
+
+import bytetok as bt
+from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError
+from bytetok.sampling import ByteSampler, score
+
+
+def small(law: str = "canonical", **options: float) -> ByteSampler:
+    made = toy("ab ", "a+b,_+a", "gpt2")
+    sampler: ByteSampler = sampler_of(oracle(made, law), **options)  # type: ignore[arg-type]
+    return sampler
+
+
+@pytest.mark.parametrize("law", ["canonical", "all"])
+def test_a_packed_score_is_that_of_single_bytes(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score, "_PIECE", 3)
+    sampler = small(law)
+    text = b"ab a baab"
+    state, tables = sampler.state(), []
+    for byte in text:
+        tables.append(state.next_byte())
+        state = state.push(byte)
+    calls = sampler.lm.calls
+    packed = sampler.score(text, marginals=True)
+    assert sampler.lm.calls - calls == 3
+    assert packed.marginals is not None
+    np.testing.assert_allclose(np.exp(packed.marginals), np.exp(np.array(tables)), atol=1e-12)
+    assert packed.logprobs == pytest.approx([table[byte] for table, byte in zip(tables, text, strict=True)], abs=1e-10)
+    assert packed.log_stop == pytest.approx(state.next_byte()[256], abs=1e-10)
+    assert packed.bits_per_byte == pytest.approx(-packed.logprobs.mean() / np.log(2))
+
+
+def test_the_score_of_nothing_and_of_the_impossible() -> None:
+    assert len(small().score(b"").logprobs) == 0
+    assert np.isnan(small().score(b"").bits_per_byte)
+    with pytest.raises(ImpossibleByteError, match="0x78 at offset 2"):
+        small().score(b"abx")
+
+
+def test_forgetting_improbable_coverings_is_told() -> None:
+    exact, lossy = small("all").state("ab a ba"), small("all", epsilon=0.05).state("ab a ba")
+    assert exact.lost == 0
+    assert 0 < lossy.lost < 1
+    gap = np.abs(np.exp(exact.next_byte()) - np.exp(lossy.next_byte())).sum() / 2
+    assert gap <= lossy.lost
+
+
+def test_tokens_are_sampled_as_the_bytes_are() -> None:
+    sampler = small("all")
+    rng = np.random.default_rng(7)
+    state = sampler.state("a")
+    law = {bytes([symbol]) if symbol < 256 else b"": chance for symbol, chance in enumerate(np.exp(state.next_byte()))}
+    law = {first: chance for first, chance in law.items() if chance > 0}
+    counts = Counter(b"".join(_first(sampler.complete_tokens(b"a", rng)))[:1] for _ in range(3000))
+    statistic, freedom = chi_square(counts, law)
+    assert statistic < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def _first(pieces: object) -> list[bytes]:
+    """Pieces up to the first that holds a byte."""
+    found = []
+    for piece in pieces:  # type: ignore[attr-defined]
+        found.append(piece)
+        if piece:
+            break
+    return found
+
+
+def test_a_prompt_of_ids_comes_before_the_text() -> None:
+    sampler = small()
+    ids = sampler.tokenizer.encode("ab ")
+    behind = sampler.with_prompt(ids)
+    assert behind.prompt_ids == tuple(ids)
+    assert not np.allclose(behind.next_byte("a"), sampler.next_byte("a"))
+    again = ByteSampler(sampler.lm, prompt_ids=ids)
+    np.testing.assert_array_equal(behind.next_byte("a"), again.next_byte("a"))
+    assert behind.state("").log_prefix == 0
+
+
+@pytest.mark.parametrize(("options", "message"), [({"law": "some"}, "law 'some'"), ({"epsilon": 1.5}, "epsilon 1.5")])
+def test_settings_that_are_none(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SamplingError, match=message):
+        ByteSampler(small().lm, **options)  # type: ignore[arg-type]
+
+
+def test_a_prefix_that_the_tokenizer_would_change_is_an_error() -> None:
+    plain = toy("ab\u0301e\u00e9", "a+b", "gpt2")
+    normal = bt.Tokenizer(plain.vocab, plain.pattern, normalizer="NFC")
+    sampler = sampler_of(oracle(plain, "canonical"))
+    other = ByteSampler(bt.TokenLM(sampler.lm._backend._fn, normal, stop_ids=sampler.lm.stop_ids, start_ids=[0]))
+    assert np.isfinite(other.next_byte("\u00e9")).any()
+    with pytest.raises(EncodingError, match="not in form NFC"):
+        other.state("e\u0301")
