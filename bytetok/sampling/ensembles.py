@@ -42,9 +42,7 @@ class _Ensemble(ABC):
         self.models = tuple(models)
         self._pool = ThreadPoolExecutor(len(self.models)) if threads and len(self.models) > 1 else None
 
-    def state(
-        self, prefix: bytes | str = b"", *, prefixes: Sequence[bytes | str] | None = None
-    ) -> EnsembleState:
+    def state(self, prefix: bytes | str = b"", *, prefixes: Sequence[bytes | str] | None = None) -> EnsembleState:
         """Every member behind ``prefix``.
 
         With ``prefixes``, one for each member, member m stands behind ``prefixes[m] + prefix``: its own prompt, then
@@ -84,9 +82,7 @@ class _Ensemble(ABC):
         except ImpossibleByteError:
             return None, -math.inf
 
-    def _checked(
-        self, prefix: bytes, members: Sequence[ByteState | None], evidence: Sequence[float]
-    ) -> EnsembleState:
+    def _checked(self, prefix: bytes, members: Sequence[ByteState | None], evidence: Sequence[float]) -> EnsembleState:
         if not self._is_possible([member is not None for member in members]):
             dead = [index for index, member in enumerate(members) if member is None]
             raise ImpossibleByteError(
@@ -305,9 +301,7 @@ def _table(numbered: tuple[int, ByteState | None]) -> Table | None:
         return None
 
 
-def _push(
-    member: ByteState | None, evidence: float, data: bytes, weighs: bool
-) -> tuple[ByteState | None, float]:
+def _push(member: ByteState | None, evidence: float, data: bytes, weighs: bool) -> tuple[ByteState | None, float]:
     try:
         if member is None or not weighs:
             return (None, -math.inf) if member is None else (member.push(data), 0.0)

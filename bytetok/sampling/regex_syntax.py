@@ -241,4 +241,3 @@ def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
         # "[[]" and the like may mean something else in a future Python; now they do not.
         warnings.simplefilter("ignore", FutureWarning)
         return re.compile(pattern, flags)
-

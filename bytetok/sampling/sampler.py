@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytetok import _core
-from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError, VocabMismatchError
+from bytetok.errors import (
+    EncodingError,
+    ImpossibleByteError,
+    InvalidPatternError,
+    SamplingError,
+    VocabMismatchError,
+)
 from bytetok.lm import Context, TokenLM
 from bytetok.sampling.protocol import STOP, SYMBOLS, as_bytes, pushed_bytes
 from bytetok.tokenizer.tokenizer import Tokenizer
@@ -74,7 +80,7 @@ class ByteSampler:
         excluded = set(tokenizer.vocab.special_tokens.values()) | {int(stop) for stop in self._stops}
         self._excluded = sorted(excluded)
         self._tokenizer = tokenizer
-        self._cover = _core.Cover(tokenizer.engine, law, self._excluded)
+        self._cover = _cover(tokenizer, law, self._excluded)
         self._has_space = _check_canonical(tokenizer, self._cover) if law == "canonical" else _has_space(tokenizer)
 
     def state(self, prefix: bytes | str = b"") -> TokenByteState:
@@ -99,7 +105,7 @@ class ByteSampler:
         if not self._has_space:
             return start
         # The vocabulary puts a space before every text; it is no part of the text.
-        behind = start._pushed(ord(" "))
+        behind = start._pushed(ord(" "), 0)
         return TokenByteState(self, b"", behind._core, behind._lives, behind.lost, root=live)
 
     def next_byte(self, prefix: bytes | str) -> NDArray[np.float64]:
@@ -141,6 +147,13 @@ class ByteSampler:
         state = self.state(prefix)
         weights, _ = state._evaluated
         logs = state._log_shares
+        if state._root is not None:
+            # The empty text, which is no tokens and not the space before every text.
+            end = np.exp(row_of(state._root)[self._stops].astype(np.float64)).sum()
+            if rng.random() < end / (end + np.exp(logs).sum()):
+                return
+        if logs.max() == -np.inf:
+            raise ImpossibleByteError(f"the {len(prefix)} bytes of the prefix have probability 0")
         shares = np.exp(logs - logs.max())
         index = int(rng.choice(len(shares), p=shares / shares.sum()))
         live = state._lives[index]
@@ -155,7 +168,10 @@ class ByteSampler:
             row = context.logprobs
         while True:
             chances = np.exp(row.astype(np.float64)) * self._counts
-            token = int(rng.choice(len(chances), p=chances / chances.sum()))
+            total = chances.sum()
+            if not total > 0:
+                raise ImpossibleByteError("the model leaves no token possible but control tokens, and no end either")
+            token = int(rng.choice(len(chances), p=chances / total))
             if token in self._stops:
                 return
             yield self._tokenizer.vocab.tokens[token]
@@ -171,6 +187,16 @@ class ByteSampler:
         counts[[token for token in self._excluded if token < len(counts)]] = 0
         counts[self._stops] = 1
         return counts
+
+
+def _cover(tokenizer: Tokenizer, law: Law, excluded: list[int]) -> _core.Cover:
+    try:
+        return _core.Cover(tokenizer.engine, law, excluded)
+    except InvalidPatternError as err:
+        raise VocabMismatchError(
+            f"the split pattern of {tokenizer.name} cannot be followed byte by byte: {err}; "
+            'law="all" takes the tokens as they are'
+        ) from err
 
 
 def _has_space(tokenizer: Tokenizer) -> bool:
@@ -250,16 +276,20 @@ class TokenByteState:
 
     def push(self, byte: int | bytes) -> TokenByteState:
         """The state behind one more byte, or several; raises ImpossibleByteError where no covering is left."""
-        state = self
-        for value in pushed_bytes(byte):
-            state = state._pushed(value)
+        state, data = self, pushed_bytes(byte)
+        for at, value in enumerate(data):
+            # Only the last state is seen: the others need no copy of a prefix that may be long.
+            state = state._pushed(value, len(self.prefix) + at)
+        if data:
+            state.prefix = self.prefix + data
         return state
 
     def fork(self) -> TokenByteState:
         """This state: it never changes."""
         return self
 
-    def _pushed(self, byte: int) -> TokenByteState:
+    def _pushed(self, byte: int, offset: int) -> TokenByteState:
+        """The state behind a byte, without its prefix."""
         core = self._core.push(bytes([byte]))
         known = {live.node.id: live for live in self._lives}
         lives = []
@@ -269,18 +299,19 @@ class TokenByteState:
                 parent = node.parent
                 live = Live(node, known[parent.id] if parent is not None else None)
             lives.append(live)
-        prefix = self.prefix + bytes([byte])
         if not lives:
             raise ImpossibleByteError(
-                f"byte 0x{byte:02X} at offset {len(self.prefix)} cannot follow: under law {self.sampler.law!r} no "
+                f"byte 0x{byte:02X} at offset {offset} cannot follow: under law {self.sampler.law!r} no "
                 "token sequence of this vocabulary spells the text so far"
             )
-        state = TokenByteState(self.sampler, prefix, core, tuple(lives), self.lost)
+        state = TokenByteState(self.sampler, b"", core, tuple(lives), self.lost)
         return state._without_improbable() if self.sampler.epsilon > 0 else state
 
     def _without_improbable(self) -> TokenByteState:
         """This state without the coverings that together have less than epsilon of its probability."""
         logs = self._log_shares
+        if logs.max() == -np.inf:
+            return self  # nothing to choose from; asking what comes next says so
         shares = np.exp(logs - logs.max())
         shares /= shares.sum()
         order = np.argsort(shares)
@@ -300,8 +331,7 @@ class TokenByteState:
         They sum to one: what the model gives to special tokens, and under law "canonical" to sequences that no text
         is encoded as, is left out byte by byte.
         """
-        table = self._table.copy()
-        return table
+        return self._table.copy()
 
     @property
     def log_prefix(self) -> float:

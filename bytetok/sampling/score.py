@@ -48,22 +48,29 @@ def score(sampler: ByteSampler, text: bytes, *, marginals: bool = False) -> Scor
     Raises ImpossibleByteError if the law has no covering of the text, ContextLengthError if it is longer than the
     model can read.
     """
-    tables = np.full((len(text) + 1, SYMBOLS), -np.inf)
     state = sampler.state()
-    if sampler.epsilon > 0:
-        for at, byte in enumerate(text):
-            tables[at] = state.next_byte()
-            state = state.push(byte)
-        tables[len(text)] = state.next_byte()
-    else:
-        tables[0] = state.next_byte()
-        for start in range(0, len(text), _PIECE):
-            state = _piece(sampler, state, text[start : start + _PIECE], tables[start + 1 :])
-    logprobs = tables[np.arange(len(text)), np.frombuffer(text, dtype=np.uint8)]
-    if np.isneginf(logprobs).any():
-        at = int(np.argmax(np.isneginf(logprobs)))
-        raise ImpossibleByteError(f"byte 0x{text[at]:02X} at offset {at} has probability 0 under law {sampler.law!r}")
-    return Score(logprobs, float(tables[len(text), STOP]), tables[: len(text)] if marginals else None)
+    table = state.next_byte()
+    logprobs, kept = [np.empty(0)], [np.empty((0, SYMBOLS))]
+    for start in range(0, len(text), _PIECE):
+        piece = text[start : start + _PIECE]
+        tables = np.empty((len(piece) + 1, SYMBOLS))
+        tables[0] = table
+        if sampler.epsilon > 0:
+            for at, byte in enumerate(piece):
+                state = state.push(byte)
+                tables[at + 1] = state.next_byte()
+        else:
+            state = _piece(sampler, state, piece, tables[1:])
+        logprobs.append(tables[np.arange(len(piece)), np.frombuffer(piece, dtype=np.uint8)])
+        if np.isneginf(logprobs[-1]).any():
+            at = start + int(np.argmax(np.isneginf(logprobs[-1])))
+            raise ImpossibleByteError(
+                f"byte 0x{text[at]:02X} at offset {at} has probability 0 under law {sampler.law!r}"
+            )
+        table = tables[-1]
+        if marginals:
+            kept.append(tables[:-1])
+    return Score(np.concatenate(logprobs), float(table[STOP]), np.concatenate(kept) if marginals else None)
 
 
 def _piece(sampler: ByteSampler, state: TokenByteState, piece: bytes, tables: NDArray[np.float64]) -> TokenByteState:

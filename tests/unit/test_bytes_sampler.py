@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from byte_checks import chi_square, oracle, sampler_of, toy
 
 import bytetok as bt
-from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError
+from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError, VocabMismatchError
 from bytetok.sampling import ByteSampler, score
 
 
@@ -99,3 +100,32 @@ def test_a_prefix_that_the_tokenizer_would_change_is_an_error() -> None:
     assert np.isfinite(other.next_byte("\u00e9")).any()
     with pytest.raises(EncodingError, match="not in form NFC"):
         other.state("e\u0301")
+
+
+def patterned(pattern: str) -> ByteSampler:
+    """``small`` behind a pattern of the user's own."""
+    made = toy("ab 1", "a+b,1+1,11+1", pattern)
+    sampler: ByteSampler = sampler_of(oracle(made, "canonical"))
+    return sampler
+
+
+@pytest.mark.parametrize("pattern", [r"(?<=a)b|[\s\S]", r"\bab|[\s\S]", r"(a)\1|[\s\S]", r"a{1,65}|[\s\S]"])
+def test_a_pattern_that_cannot_be_followed_is_an_error(pattern: str) -> None:
+    with pytest.raises(VocabMismatchError, match="cannot be followed byte by byte"):
+        patterned(pattern)
+
+
+def test_a_long_text_is_let_go_of_on_a_small_stack() -> None:
+    sampler = small()
+
+    def grow() -> None:
+        assert len(sampler.state(b"ab ba " * 10_000).prefix) == 60_000
+
+    before = threading.stack_size(256 * 1024)
+    try:
+        thread = threading.Thread(target=grow)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    assert not thread.is_alive()

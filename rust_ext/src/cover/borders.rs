@@ -142,9 +142,9 @@ impl Borders {
 
     /// Shortens runs of one character, which no pattern tells from shorter ones, and moves the marks along.
     fn collapsed(&self, text: Vec<char>, marks: &[Mark]) -> (Vec<char>, Vec<Mark>) {
-        let kept = self.classes.longest_count.saturating_add(KEPT);
-        let longest = kept.saturating_mul(2);
-        if text.len() <= longest {
+        let kept = self.classes.longest_count + KEPT;
+        let longest = 2 * kept;
+        if text.len() <= longest || self.classes.counts_groups {
             return (text, marks.to_vec());
         }
         let mut short = Vec::with_capacity(text.len());

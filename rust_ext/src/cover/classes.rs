@@ -21,9 +21,14 @@ pub struct Classes {
     literals: Vec<Vec<Vec<char>>>,
     /// The stand-ins, each once.
     pub all: Vec<char>,
-    /// A run of characters of one kind that is longer than this splits as one of this length does, at its ends.
+    /// The most characters that a repetition counts.
     pub longest_count: usize,
+    /// Whether a repetition counts more than single characters; a long run is then not as good as a shorter one.
+    pub counts_groups: bool,
 }
+
+/// Further than this no repetition may count: everything that may come next is tried, up to that many characters.
+const MOST_COUNTED: usize = 64;
 
 /// A set of characters, as ranges.
 type Set = Vec<(u32, u32)>;
@@ -157,6 +162,9 @@ impl Found {
             Expr::AtomicGroup(inner) => self.expression(inner)?,
             Expr::Repeat { child, lo, hi, .. } => {
                 let most = if *hi == usize::MAX { *lo } else { *hi };
+                if most > MOST_COUNTED {
+                    return Err(format!("counts up to {most} of something; more than {MOST_COUNTED} are not followed"));
+                }
                 self.longest_count = self.longest_count.max(most);
                 let is_one = matches!(**child, Expr::Delegate { .. } | Expr::Any { .. })
                     || matches!(&**child, Expr::Literal { val, .. } if val.chars().count() == 1);
@@ -228,8 +236,8 @@ impl Found {
             kinds.iter().map(|kind| best.get(kind.as_slice()).map_or('\u{FFFD}', |(_, c)| *c)).collect();
         let mut all: Vec<char> = best.values().map(|(_, c)| *c).collect();
         all.sort_unstable();
-        let longest_count = if self.counts_groups && self.longest_count > 1 { usize::MAX } else { self.longest_count };
-        Classes { starts, stand_ins, literals: self.literals, all, longest_count }
+        let (longest_count, counts_groups) = (self.longest_count, self.counts_groups);
+        Classes { starts, stand_ins, literals: self.literals, all, longest_count, counts_groups }
     }
 }
 

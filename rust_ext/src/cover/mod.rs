@@ -84,6 +84,16 @@ pub struct Node {
     begun: Vec<Begun>,
 }
 
+impl Drop for Node {
+    /// One node after the other: a long text is a long chain, and dropping each inside the other would need as much stack.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut node) = next.and_then(Arc::into_inner) {
+            next = node.parent.take();
+        }
+    }
+}
+
 /// A node, and the tokens behind it that agree with the text since.
 #[derive(Clone)]
 pub struct Head {
@@ -175,11 +185,6 @@ impl Cover {
     /// How many tokens are whole pretokens that merges never make.
     pub fn odd(&self) -> usize {
         self.derived().odd()
-    }
-
-    /// How many different looks the tokens have.
-    pub fn shapes(&self) -> usize {
-        self.shapes.len()
     }
 
     /// The coverings of the empty text.

@@ -6,14 +6,11 @@
 
 use crate::encode::{Derived, NEVER};
 
-/// The trees of first parts, and the merges by their left token.
+/// The tree of first parts, which is also the merges by their left token.
 pub struct Neighbors {
-    /// The tokens whose first part is a token, one after the other, and where those of each begin.
-    below: Vec<u32>,
-    below_starts: Vec<u32>,
-    /// The tokens that a token makes as the left of two, and where those of each begin.
+    /// The tokens that each token makes as the left of two, one list after the other, and where each begins.
     makes: Vec<u32>,
-    makes_starts: Vec<u32>,
+    starts: Vec<u32>,
 }
 
 /// Lists of items by key, behind each other, and where each list begins.
@@ -57,11 +54,8 @@ impl Neighbors {
             let [.., moment, _] = derived.made(token);
             moment != 0 && moment != NEVER
         });
-        let first_parts = merged.map(|token| (derived.made(token)[0], token));
-        // The tokens that hang below a token are those that it makes as the left of two.
-        let (below, below_starts) = lists(count, first_parts.clone());
-        let (makes, makes_starts) = lists(count, first_parts);
-        Neighbors { below, below_starts, makes, makes_starts }
+        let (makes, starts) = lists(count, merged.map(|token| (derived.made(token)[0], token)));
+        Neighbors { makes, starts }
     }
 
     /// All tokens that may not stand behind `left`.
@@ -70,7 +64,7 @@ impl Neighbors {
         let mut stack = Vec::new();
         let (mut last, mut goes) = (left, u32::MAX);
         loop {
-            for &made in list(&self.makes, &self.makes_starts, last) {
+            for &made in list(&self.makes, &self.starts, last) {
                 let [_, right, _, rank] = derived.made(made);
                 if rank >= goes {
                     continue;
@@ -81,7 +75,7 @@ impl Neighbors {
                     if !derived.meet(left, token) {
                         found.push(token);
                     }
-                    for &next in list(&self.below, &self.below_starts, token) {
+                    for &next in list(&self.makes, &self.starts, token) {
                         let [.., moment, own_rank] = derived.made(next);
                         if !is_top || rank <= own_rank.max(moment) {
                             stack.push(next);

@@ -48,12 +48,6 @@ impl Cover {
         Ok(Cover { engine: Arc::new(cover::Cover::new(encoder.engine(), law, &excluded)?) })
     }
 
-    /// How many different looks the tokens have.
-    #[getter]
-    fn shapes(&self) -> usize {
-        self.engine.shapes()
-    }
-
     /// How many tokens are whole pretokens that merges never make.
     #[getter]
     fn odd(&self) -> usize {
@@ -181,13 +175,5 @@ impl CoverNode {
             None => return Err(PyValueError::new_err("log-probabilities must be one row of float32 or float64")),
         };
         Ok(CoverWeights { weights })
-    }
-}
-
-#[pymethods]
-impl CoverWeights {
-    /// The sum of all.
-    fn total(&self) -> f64 {
-        self.weights.iter().sum()
     }
 }
