@@ -24,8 +24,10 @@ from bytetok.errors import (
     SamplingError,
     VocabMismatchError,
 )
-from bytetok.lm import Context, TokenLM
-from bytetok.sampling.protocol import STOP, SYMBOLS, as_bytes, pushed_bytes
+from bytetok.lm import TokenLM
+from bytetok.sampling.ahead import AHEAD
+from bytetok.sampling.protocol import as_bytes
+from bytetok.sampling.state import Live, TokenByteState
 from bytetok.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -44,9 +46,14 @@ class ByteSampler:
     Under both, special tokens are no text: what they have is left out, and the end of a text is the sum over the
     model's stop tokens where a sequence may end.
 
-    ``epsilon`` is how much of the probability of the prefix may be lost at each byte by forgetting improbable
-    coverings: 0 for none, which is the default of law "canonical". Law "all" has ever more coverings, and forgets
-    coverings below 1e-6 unless told otherwise; :attr:`TokenByteState.lost` says what that came to.
+    ``epsilon``: how far from exact an answer may be. Under law "canonical" it bounds the total variation between each
+    ``next_byte`` and the exact one, 0 by default: coverings that together have no more than that share of the text so
+    far are not asked about until they do, which saves model calls; :attr:`TokenByteState.error` is the bound reached.
+    Law "all" has ever more coverings, and forgets those that together have less than ``epsilon`` at a byte, 1e-6 by
+    default; :attr:`TokenByteState.lost` says what that came to.
+
+    ``ahead``: how many token positions a model call may have beyond those that it needs. They are spent on the bytes
+    that are likeliest to come, which then need no call of their own, and change no answer. 0 for none.
 
     ``prompt_ids`` are token ids before the text, for example a chat template: ids, never bytes.
 
@@ -62,6 +69,7 @@ class ByteSampler:
         law: Law = "canonical",
         *,
         epsilon: float | None = None,
+        ahead: int = AHEAD,
         prompt_ids: Sequence[int] | None = None,
     ) -> None:
         if law not in ("canonical", "all"):
@@ -69,15 +77,21 @@ class ByteSampler:
         chosen = (_LOST if law == "all" else 0.0) if epsilon is None else float(epsilon)
         if not 0 <= chosen < 1:
             raise SamplingError(f"epsilon {epsilon!r} is outside 0 to 1")
-        self.lm, self.law, self.epsilon = lm, law, chosen
+        if ahead < 0:
+            raise SamplingError(f"ahead is {ahead}; expected a number of token positions from 0 up")
+        self.lm, self.law, self.epsilon, self.ahead = lm, law, chosen, ahead
+        self.defers = chosen if law == "canonical" else 0.0
+        """What share of a text's probability an answer may do without."""
+        self.forgets = chosen if law == "all" else 0.0
+        """What share of a text's probability is forgotten at a byte."""
         self.prompt_ids = tuple(prompt_ids or ())
         tokenizer = lm.tokenizer
         if not isinstance(tokenizer, Tokenizer):
             raise VocabMismatchError(
                 f"{tokenizer.name}: {tokenizer.reason}; byte sampling needs byte-pair encoding, which this is not"
             )
-        self._stops = np.array(sorted(set(lm.stop_ids)), dtype=np.int64)
-        excluded = set(tokenizer.vocab.special_tokens.values()) | {int(stop) for stop in self._stops}
+        self.stops = np.array(sorted(set(lm.stop_ids)), dtype=np.int64)
+        excluded = set(tokenizer.vocab.special_tokens.values()) | {int(stop) for stop in self.stops}
         self._excluded = sorted(excluded)
         self._tokenizer = tokenizer
         self._cover = _cover(tokenizer, law, self._excluded)
@@ -97,16 +111,18 @@ class ByteSampler:
     @cached_property
     def _start(self) -> TokenByteState:
         core = self._cover.start()
-        (node,) = core.nodes()
-        live = Live(node, None)
+        node = core.node(0)
+        if node is None:
+            raise SamplingError("no covering of the empty text; please report it")  # cannot be: no tokens is one
+        live = Live(node, None, 0.0)
         live.context = self.lm.start(list(self.prompt_ids))
-        live.learn(live.context.logprobs, keep=True)
+        live.learn(live.context.logprobs)
         start = TokenByteState(self, b"", core, (live,), 0.0)
         if not self._has_space:
             return start
         # The vocabulary puts a space before every text; it is no part of the text.
-        behind = start._pushed(ord(" "), 0)
-        return TokenByteState(self, b"", behind._core, behind._lives, behind.lost, root=live)
+        behind = start.step(ord(" "), 0)
+        return TokenByteState(self, b"", behind.core, behind.lives, behind.lost, root=live)
 
     def next_byte(self, prefix: bytes | str) -> NDArray[np.float64]:
         """``state(prefix).next_byte()``."""
@@ -134,7 +150,7 @@ class ByteSampler:
         other = copy.copy(self)
         other.__dict__.pop("_start", None)
         other.prompt_ids = tuple(prompt_ids)
-        other._stops = np.array(sorted({*map(int, self._stops), *stop_ids}), dtype=np.int64)
+        other.stops = np.array(sorted({*map(int, self.stops), *stop_ids}), dtype=np.int64)
         other._has_space = self._has_space and not is_rest
         return other
 
@@ -145,23 +161,18 @@ class ByteSampler:
         so that under law "canonical" the distribution is that of ``state`` but for what the law leaves out.
         """
         state = self.state(prefix)
-        weights, _ = state._evaluated
-        logs = state._log_shares
-        if state._root is not None:
+        logs = state.log_shares
+        if state.root is not None:
             # The empty text, which is no tokens and not the space before every text.
-            end = np.exp(row_of(state._root)[self._stops].astype(np.float64)).sum()
+            end = np.exp(state.root.logs[self.stops].astype(np.float64)).sum()
             if rng.random() < end / (end + np.exp(logs).sum()):
                 return
         if logs.max() == -np.inf:
             raise ImpossibleByteError(f"the {len(prefix)} bytes of the prefix have probability 0")
         shares = np.exp(logs - logs.max())
         index = int(rng.choice(len(shares), p=shares / shares.sum()))
-        live = state._lives[index]
-        context, row = _context(live), row_of(live)
-        if live.node.end < state._core.length:
-            picked = state._core.pick(index, weights[index], float(rng.random()))
-            if picked is None:
-                raise SamplingError("a covering without tokens; please report it")  # cannot be: it has a share
+        context, row, picked = state.pick(index, float(rng.random()))
+        if picked is not None:
             token, known = picked
             yield self._tokenizer.vocab.tokens[token][known:]
             (context,) = self.lm.extend([(context, token)])
@@ -172,7 +183,7 @@ class ByteSampler:
             if not total > 0:
                 raise ImpossibleByteError("the model leaves no token possible but control tokens, and no end either")
             token = int(rng.choice(len(chances), p=chances / total))
-            if token in self._stops:
+            if token in self.stops:
                 return
             yield self._tokenizer.vocab.tokens[token]
             (context,) = self.lm.extend([(context, token)])
@@ -185,7 +196,7 @@ class ByteSampler:
         tokens = self._tokenizer.vocab.tokens
         counts[: len(tokens)] = [bool(token) for token in tokens][: len(counts)]
         counts[[token for token in self._excluded if token < len(counts)]] = 0
-        counts[self._stops] = 1
+        counts[self.stops] = 1
         return counts
 
 
@@ -231,207 +242,3 @@ def _check_canonical(tokenizer: Tokenizer, cover: _core.Cover) -> bool:
             f"{tokenizer.name} has {cover.odd} tokens that are whole pretokens but that merges never make; {instead}"
         )
     return has_space
-
-
-class Live:
-    """A node of the coverings with what the model says about it, shared by all states that hold it."""
-
-    __slots__ = ("context", "log_weight", "node", "parent", "row", "weights")
-
-    def __init__(self, node: _core.CoverNode, parent: Live | None) -> None:
-        self.node, self.parent = node, parent
-        self.context: Context | None = None
-        self.log_weight = 0.0
-        """Natural log of the probability of its tokens."""
-        self.row: NDArray[np.floating] | None = None
-        """Natural logs of the probabilities of the next token, kept while a state holds the node."""
-        self.weights: _core.CoverWeights | None = None
-
-    def learn(self, row: NDArray[np.floating], *, keep: bool) -> None:
-        """Take in what the model says behind this node; a row to be kept is copied."""
-        if keep:
-            self.row = row.copy() if row.base is not None else row
-            self.weights = self.node.weights(row)
-
-
-class TokenByteState:
-    """A :class:`ByteSampler` behind a prefix. An immutable value: pushing gives another state."""
-
-    def __init__(
-        self,
-        sampler: ByteSampler,
-        prefix: bytes,
-        core: _core.CoverState,
-        lives: tuple[Live, ...],
-        lost: float,
-        *,
-        root: Live | None = None,
-    ) -> None:
-        self.sampler, self.prefix = sampler, prefix
-        self._core, self._lives = core, lives
-        # Where a space stands before every text: the empty text is no tokens, not that space.
-        self._root = root
-        self.lost = lost
-        """At most this share of the prefix's probability was forgotten (see ``epsilon``), added up over all bytes."""
-
-    def push(self, byte: int | bytes) -> TokenByteState:
-        """The state behind one more byte, or several; raises ImpossibleByteError where no covering is left."""
-        state, data = self, pushed_bytes(byte)
-        for at, value in enumerate(data):
-            # Only the last state is seen: the others need no copy of a prefix that may be long.
-            state = state._pushed(value, len(self.prefix) + at)
-        if data:
-            state.prefix = self.prefix + data
-        return state
-
-    def fork(self) -> TokenByteState:
-        """This state: it never changes."""
-        return self
-
-    def _pushed(self, byte: int, offset: int) -> TokenByteState:
-        """The state behind a byte, without its prefix."""
-        core = self._core.push(bytes([byte]))
-        known = {live.node.id: live for live in self._lives}
-        lives = []
-        for node in core.nodes():
-            live = known.get(node.id)
-            if live is None:
-                parent = node.parent
-                live = Live(node, known[parent.id] if parent is not None else None)
-            lives.append(live)
-        if not lives:
-            raise ImpossibleByteError(
-                f"byte 0x{byte:02X} at offset {offset} cannot follow: under law {self.sampler.law!r} no "
-                "token sequence of this vocabulary spells the text so far"
-            )
-        state = TokenByteState(self.sampler, b"", core, tuple(lives), self.lost)
-        return state._without_improbable() if self.sampler.epsilon > 0 else state
-
-    def _without_improbable(self) -> TokenByteState:
-        """This state without the coverings that together have less than epsilon of its probability."""
-        logs = self._log_shares
-        if logs.max() == -np.inf:
-            return self  # nothing to choose from; asking what comes next says so
-        shares = np.exp(logs - logs.max())
-        shares /= shares.sum()
-        order = np.argsort(shares)
-        gone = order[np.cumsum(shares[order]) < self.sampler.epsilon]
-        if len(gone) == 0:
-            return self
-        keep = np.ones(len(shares), dtype=bool)
-        keep[gone] = False
-        lives = tuple(live for live, stays in zip(self._lives, keep, strict=True) if stays)
-        return TokenByteState(
-            self.sampler, self.prefix, self._core.only(keep.tolist()), lives, self.lost + float(shares[gone].sum())
-        )
-
-    def next_byte(self) -> NDArray[np.float64]:
-        """Natural-log probabilities of what comes next, shape ``(257,)``; index 256 is the end of the text.
-
-        They sum to one: what the model gives to special tokens, and under law "canonical" to sequences that no text
-        is encoded as, is left out byte by byte.
-        """
-        return self._table.copy()
-
-    @property
-    def log_prefix(self) -> float:
-        """Natural log of the probability of the prefix: the sum over its coverings."""
-        if not self.prefix:
-            return 0.0
-        logs = self._log_shares
-        top = float(logs.max())
-        return top + float(np.log(np.exp(logs - top).sum())) if top > -np.inf else top
-
-    @cached_property
-    def _table(self) -> NDArray[np.float64]:
-        weights, logs = self._evaluated
-        top = float(logs.max())
-        times = np.exp(logs - top) if top > -np.inf else np.zeros_like(logs)
-        masses = np.zeros(SYMBOLS)
-        masses[:STOP] = np.frombuffer(self._core.masses(weights, times.tolist()))
-        stops = self.sampler._stops
-        if self._root is not None:
-            ends = [(self._root, float(np.exp(-top)))]
-        else:
-            possible = zip(self._lives, times.tolist(), self._core.may_end(), strict=True)
-            ends = [(live, factor) for live, factor, may_end in possible if may_end]
-        for live, factor in ends if len(stops) else []:
-            masses[STOP] += factor * np.exp(row_of(live)[stops].astype(np.float64)).sum()
-        total = masses.sum()
-        if not total > 0:
-            raise ImpossibleByteError(
-                f"behind the {len(self.prefix)} bytes so far the model leaves no byte possible, and no end either"
-            )
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(masses / total))
-
-    @cached_property
-    def _log_shares(self) -> NDArray[np.float64]:
-        """The natural log of what each live node adds to the probability of the prefix."""
-        weights, logs = self._evaluated
-        with np.errstate(divide="ignore"):
-            return np.asarray(logs + np.log(self._core.shares(weights)))
-
-    @cached_property
-    def _evaluated(self) -> tuple[list[_core.CoverWeights], NDArray[np.float64]]:
-        """The weights and the log-probability of every live node, after one model call for all that are new."""
-        new: list[Live] = []
-        seen: set[int] = set()
-        for live in self._lives:
-            chain: list[Live] = []
-            at: Live | None = live
-            while at is not None and at.context is None and id(at) not in seen:
-                seen.add(id(at))
-                chain.append(at)
-                at = at.parent
-            new.extend(reversed(chain))
-        if new:
-            self._ask(new)
-        weights = []
-        for live in self._lives:
-            if live.weights is None:
-                live.learn(_context(live).logprobs, keep=True)
-            if live.weights is not None:
-                weights.append(live.weights)
-        return weights, np.array([live.log_weight for live in self._lives])
-
-    def _ask(self, new: list[Live]) -> None:
-        """One model call for new nodes, of which parents come before children."""
-        places = {id(live): place for place, live in enumerate(new)}
-        held = {id(live) for live in self._lives}
-        children: dict[int, list[Live]] = {}
-        items: list[tuple[Context | int, int]] = []
-        for live in new:
-            parent, token = parent_of(live)
-            items.append((_context(parent) if parent.context is not None else places[id(parent)], token))
-            if parent.context is not None:
-                live.log_weight = parent.log_weight + float(row_of(parent)[token])
-            else:
-                children.setdefault(places[id(parent)], []).append(live)
-
-        def learn(place: int, row: NDArray[np.floating]) -> None:
-            for child in children.get(place, ()):
-                child.log_weight = new[place].log_weight + float(row[parent_of(child)[1]])
-            new[place].learn(row, keep=id(new[place]) in held)
-
-        for live, context in zip(new, self.sampler.lm.extend(items, reduce=learn), strict=True):
-            live.context = context
-
-
-def parent_of(live: Live) -> tuple[Live, int]:
-    """The node before the last token, and that token."""
-    parent, token = live.parent, live.node.token
-    if parent is None or token is None:
-        raise SamplingError("a covering without a beginning; please report it")  # cannot be: the start is known
-    return parent, token
-
-
-def _context(live: Live) -> Context:
-    if live.context is None:
-        raise SamplingError("a node that the model was not asked about; please report it")  # cannot be: parents first
-    return live.context
-
-
-def row_of(live: Live) -> NDArray[np.floating]:
-    """Natural logs of the probabilities of the next token behind a node."""
-    return live.row if live.row is not None else _context(live).logprobs

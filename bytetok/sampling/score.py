@@ -17,7 +17,8 @@ from bytetok.lm import Context
 from bytetok.sampling.protocol import STOP, SYMBOLS
 
 if TYPE_CHECKING:
-    from bytetok.sampling.sampler import ByteSampler, Live, TokenByteState
+    from bytetok.sampling.sampler import ByteSampler
+    from bytetok.sampling.state import Live, TokenByteState
 
 _PIECE = 1024
 """Bytes of a text whose nodes go through the model together."""
@@ -42,8 +43,8 @@ class Score:
 def score(sampler: ByteSampler, text: bytes, *, marginals: bool = False) -> Score:
     """The probability of each byte of ``text`` under ``sampler``; the same as pushing byte by byte.
 
-    One model call for each 1,024 bytes, with about one position a byte. With ``epsilon`` above 0, where what is
-    forgotten depends on the model's answers, the bytes are pushed one by one.
+    One model call for each 1,024 bytes, with about one position a byte: exact, also where ``epsilon`` would allow less.
+    But under law "all", where what is forgotten depends on the model's answers, the bytes are pushed one by one.
 
     Raises ImpossibleByteError if the law has no covering of the text, ContextLengthError if it is longer than the
     model can read.
@@ -55,7 +56,7 @@ def score(sampler: ByteSampler, text: bytes, *, marginals: bool = False) -> Scor
         piece = text[start : start + _PIECE]
         tables = np.empty((len(piece) + 1, SYMBOLS))
         tables[0] = table
-        if sampler.epsilon > 0:
+        if sampler.forgets > 0:
             for at, byte in enumerate(piece):
                 state = state.push(byte)
                 tables[at + 1] = state.next_byte()
@@ -75,69 +76,60 @@ def score(sampler: ByteSampler, text: bytes, *, marginals: bool = False) -> Scor
 
 def _piece(sampler: ByteSampler, state: TokenByteState, piece: bytes, tables: NDArray[np.float64]) -> TokenByteState:
     """Fills in the tables behind each byte of a piece, and returns the state behind it, evaluated."""
-    from bytetok.sampling.sampler import parent_of, row_of
-
     states = []
     for byte in piece:
         state = state.push(byte)
         states.append(state)
-    before = {id(live) for live in states[0]._lives if live.context is not None}
     # Where each node is alive: the states it belongs to, and its number there.
     alive: dict[int, list[tuple[int, int]]] = {}
-    new: dict[int, Live] = {}
-    old: dict[int, Live] = {}
+    lives: dict[int, Live] = {}
     for at, one in enumerate(states):
-        for number, live in enumerate(one._lives):
+        for number, live in enumerate(one.lives):
             alive.setdefault(id(live), []).append((at, number))
-            if id(live) in before:
-                old[id(live)] = live
-            else:
-                new[id(live)] = live
-    nodes = list(new.values())
+            lives[id(live)] = live
+    nodes = [live for live in lives.values() if live.context is None]
     places = {id(live): place for place, live in enumerate(nodes)}
     children: dict[int, list[Live]] = {}
     items: list[tuple[Context | int, int]] = []
     for live in nodes:
-        parent, token = parent_of(live)
-        if id(parent) in places:
-            items.append((places[id(parent)], token))
-            children.setdefault(id(parent), []).append(live)
-        elif parent.context is not None:
-            items.append((parent.context, token))
-            live.log_weight = parent.log_weight + float(row_of(parent)[token])
-    last = {id(live) for live in state._lives}
-    stops = sampler._stops
+        parent = live.before
+        items.append((places[id(parent)] if parent.context is None else parent.context, live.token))
+        children.setdefault(id(parent), []).append(live)
     masses = np.full((len(piece), SYMBOLS), -np.inf)
-    ends = [one._core.may_end() for one in states]
+    ends = [one.core.may_end() for one in states]
+    stops = sampler.stops
 
-    def add(live: Live, row: NDArray[np.floating]) -> None:
-        live.learn(row, keep=True)
-        weights = live.weights
-        if weights is None:
-            return
+    last = {id(live) for live in state.lives}
+
+    def add(live: Live) -> None:
         for at, number in alive[id(live)]:
-            core = states[at]._core
-            only = core.only([other == number for other in range(len(states[at]._lives))])
+            count = len(states[at].lives)
+            only = [live.weights if other == number else None for other in range(count)]
+            data, _ = states[at].core.masses(only, [1.0] * count)
+            log_weight = live.log_weight if live.log_weight is not None else -np.inf
             with np.errstate(divide="ignore"):
-                here = np.log(np.frombuffer(only.masses([weights], [1.0])))
-                masses[at, :STOP] = np.logaddexp(masses[at, :STOP], live.log_weight + here)
+                masses[at, :STOP] = np.logaddexp(masses[at, :STOP], log_weight + np.log(np.frombuffer(data)))
                 if len(stops) and ends[at][number]:
-                    stop = np.log(np.exp(row[stops].astype(np.float64)).sum())
-                    masses[at, STOP] = np.logaddexp(masses[at, STOP], live.log_weight + stop)
-        if id(live) not in last:
-            live.row = live.weights = None
+                    stop = np.log(np.exp(live.logs[stops].astype(np.float64)).sum())
+                    masses[at, STOP] = np.logaddexp(masses[at, STOP], log_weight + stop)
+        if id(live) in places and id(live) not in last:
+            live.forget()
 
     def learn(place: int, row: NDArray[np.floating]) -> None:
         live = nodes[place]
+        live.learn(row)
         for child in children.get(id(live), ()):
-            child.log_weight = live.log_weight + float(row[parent_of(child)[1]])
-        add(live, row)
+            child.weigh()
+        add(live)
 
     if nodes:
         for live, context in zip(nodes, sampler.lm.extend(items, reduce=learn), strict=True):
-            live.context = context
-    for live in old.values():
-        add(live, row_of(live))
+            live.settle(context)
+    for live in lives.values():
+        if id(live) not in places:
+            for child in children.get(id(live), ()):
+                child.weigh()
+            add(live)
     with np.errstate(invalid="ignore", divide="ignore"):
         top = masses.max(axis=1, keepdims=True)
         tables[: len(piece)] = masses - top - np.log(np.exp(masses - top).sum(axis=1, keepdims=True))

@@ -16,13 +16,14 @@ mod sorted;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use added::{AddedText, Begun};
 use borders::{Borders, Shape, Tail, Verdict};
 use characters::Fallback;
 use pairs::Neighbors;
 use sorted::Sorted;
+pub use sorted::{Follow, Places};
 
 use crate::Result;
 use crate::encode::{Derived, Encoder, Lexicon};
@@ -69,6 +70,8 @@ struct Table {
     by_shape: Vec<Verdict>,
     /// Those for which it depends on more than that, by place.
     peculiar: Vec<(u32, Verdict)>,
+    /// The places of those that may never follow, and of those that may if they are a pair; made when asked for.
+    places: OnceLock<(Places, Places)>,
 }
 
 /// A token sequence whose next token is not known.
@@ -101,7 +104,7 @@ pub struct Head {
     low: usize,
     high: usize,
     /// How many bytes of those tokens are known.
-    offset: usize,
+    pub offset: usize,
 }
 
 /// All coverings of a text.
@@ -112,7 +115,7 @@ pub struct State {
 }
 
 /// How many tables of verdicts and lists of neighbors are kept.
-const KEPT: usize = 4096;
+const KEPT: usize = 1024;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -302,7 +305,7 @@ impl Cover {
                 peculiar.push((place as u32, verdict));
             }
         }
-        let table = Arc::new(Table { by_shape, peculiar });
+        let table = Arc::new(Table { by_shape, peculiar, places: OnceLock::new() });
         let mut tables = lock(&self.tables);
         if tables.len() >= KEPT {
             tables.clear();
@@ -328,95 +331,86 @@ impl Cover {
         places
     }
 
-    /// The probability of each token behind a node, in sorted order, 0 for those that may not follow; `probability` is
-    /// that by token id.
-    pub fn weights(&self, node: &Node, probability: impl Fn(u32) -> f64) -> Result<Vec<f64>> {
-        let mut weights = match &self.rules {
-            Rules::None => return Ok(self.sorted.gather(|_, token| probability(token))),
-            Rules::Characters(fallback) => self.weights_of_characters(fallback, node, probability),
-            Rules::Borders(borders) => self.weights_at_borders(borders, node, probability)?,
+    /// The places of the tokens that may not follow a node; none where every token may.
+    pub fn impossible(&self, node: &Node) -> Result<Option<Places>> {
+        let mut places = match &self.rules {
+            Rules::None => return Ok(None),
+            Rules::Characters(fallback) => self.impossible_characters(fallback, node),
+            Rules::Borders(borders) => self.impossible_at_borders(borders, node)?,
         };
         if !node.begun.is_empty() {
             self.added.completing(&self.derived(), &self.sorted, &node.begun, &mut |low, high| {
-                weights.get_mut(low..high).unwrap_or_default().fill(0.0);
+                (low..high).for_each(|place| places.set(place, true));
             });
         }
-        Ok(weights)
+        Ok(Some(places))
     }
 
-    fn weights_of_characters(&self, fallback: &Fallback, node: &Node, probability: impl Fn(u32) -> f64) -> Vec<f64> {
-        let mut weights = self.sorted.gather(|_, token| probability(token));
+    fn impossible_characters(&self, fallback: &Fallback, node: &Node) -> Places {
+        let mut places = Places::none(self.sorted.len());
         for (byte, &token) in fallback.ids().iter().enumerate() {
             if fallback.behind(node.tail.open(), byte as u8).is_none()
-                && let Some(weight) = self.sorted.place(token).and_then(|place| weights.get_mut(place as usize))
+                && let Some(place) = self.sorted.place(token)
             {
-                *weight = 0.0;
+                places.set(place as usize, true);
             }
         }
         if node.token != START && self.derived().is_made(node.token) {
-            for &place in self.not_behind(node.token).iter() {
-                if let Some(weight) = weights.get_mut(place as usize) {
-                    *weight = 0.0;
-                }
-            }
+            self.not_behind(node.token).iter().for_each(|&place| places.set(place as usize, true));
         }
-        weights
+        places
     }
 
-    fn weights_at_borders(&self, borders: &Borders, node: &Node, probability: impl Fn(u32) -> f64) -> Result<Vec<f64>> {
+    fn impossible_at_borders(&self, borders: &Borders, node: &Node) -> Result<Places> {
         let table = self.table(borders, &node.tail)?;
-        let may_end = self.tail_may_end(&node.tail)?;
-        let mut weights = self.sorted.gather(|place, token| {
-            let shape = self.shape_of.get(place).copied().unwrap_or(0) as usize;
-            let is_possible = table.by_shape.get(shape).is_some_and(|&verdict| verdict != Verdict::Never);
-            if is_possible { probability(token) } else { 0.0 }
-        });
-        for &(place, verdict) in &table.peculiar {
-            if let Some(weight) = weights.get_mut(place as usize) {
-                let token = self.sorted.token(place as usize);
-                *weight = if verdict == Verdict::Never { 0.0 } else { probability(token) };
-            }
-        }
-        for token in self.added.ids() {
-            if let Some(weight) = self.sorted.place(token).and_then(|place| weights.get_mut(place as usize)) {
-                *weight = if may_end { probability(token) } else { 0.0 };
+        let (never, if_pair) = table.places.get_or_init(|| self.places(&table));
+        let mut places = never.clone();
+        if self.added.ids().next().is_some() {
+            let may_end = self.tail_may_end(&node.tail)?;
+            for place in self.added.ids().filter_map(|token| self.sorted.place(token)) {
+                places.set(place as usize, !may_end);
             }
         }
         if node.token != START && self.derived().is_made(node.token) {
-            for &place in self.not_behind(node.token).iter() {
-                if self.verdict(&table, place as usize) == Verdict::IfPair
-                    && let Some(weight) = weights.get_mut(place as usize)
-                {
-                    *weight = 0.0;
-                }
+            for &place in self.not_behind(node.token).iter().filter(|&&place| if_pair.has(place as usize)) {
+                places.set(place as usize, true);
             }
         }
-        Ok(weights)
+        Ok(places)
     }
 
-    /// Adds to `masses` what each next byte has behind a head, `weight` times.
-    pub fn spread(&self, head: &Head, weights: &[f64], weight: f64, masses: &mut [f64; 256]) {
-        self.sorted.spread(&self.derived(), (head.low, head.high), head.offset, weights, weight, masses);
+    /// The places of a table's tokens that may never follow, and of those that may if they are a pair.
+    fn places(&self, table: &Table) -> (Places, Places) {
+        let (mut never, mut if_pair) = (Places::none(self.sorted.len()), Places::none(self.sorted.len()));
+        let mut put = |place: usize, verdict: Verdict| {
+            never.set(place, verdict == Verdict::Never);
+            if_pair.set(place, verdict == Verdict::IfPair);
+        };
+        for (place, &shape) in self.shape_of.iter().enumerate() {
+            put(place, table.by_shape.get(shape as usize).copied().unwrap_or(Verdict::Never));
+        }
+        table.peculiar.iter().for_each(|&(place, verdict)| put(place as usize, verdict));
+        (never, if_pair)
     }
 
-    /// How probable it is that the text since a node is spelled by the next token: 1 if there is none since.
-    pub fn share(&self, head: &Head, weights: &[f64]) -> f64 {
-        if head.offset == 0 { 1.0 } else { weights.get(head.low..head.high).unwrap_or_default().iter().sum() }
+    /// Adds to `masses` what each next byte has behind a head, `times` times; returns what all of them have, once.
+    pub fn spread(&self, head: &Head, follow: &impl Follow, times: f64, masses: &mut [f64; 256]) -> f64 {
+        self.sorted.spread(&self.derived(), (head.low, head.high), head.offset, follow, times, masses)
     }
 
-    /// One of the tokens behind a head, as probable as its weight is, for a number between 0 and 1.
-    pub fn pick(&self, head: &Head, weights: &[f64], number: f64) -> Option<u32> {
-        let stretch = weights.get(head.low..head.high)?;
-        let mut left = number * stretch.iter().sum::<f64>();
+    /// One of the tokens behind a head, as probable as `follow` says, for a number between 0 and 1.
+    pub fn pick(&self, head: &Head, follow: &impl Follow, number: f64) -> Option<u32> {
+        let weight = |place: usize| follow.probability(place, self.sorted.token(place));
+        let mut left = number * (head.low..head.high).map(weight).sum::<f64>();
         let mut last = None;
-        for (place, &weight) in stretch.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+        for place in (head.low..head.high).filter(|&place| weight(place) > 0.0) {
             last = Some(place);
-            left -= weight;
+            left -= weight(place);
             if left < 0.0 {
                 break;
             }
         }
-        last.map(|place| self.sorted.token(head.low + place))
+        last.map(|place| self.sorted.token(place))
     }
 
     /// Whether the text may end with just the tokens of a head.

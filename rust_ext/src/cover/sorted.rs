@@ -63,28 +63,27 @@ impl Sorted {
         (low + start, low + end)
     }
 
-    /// For each place a number.
-    pub fn gather(&self, number: impl Fn(usize, u32) -> f64) -> Vec<f64> {
-        self.order.iter().enumerate().map(|(place, &token)| number(place, token)).collect()
-    }
-
-    /// Adds the weights of a stretch, alike in `offset` bytes, to the masses of the bytes they go on with.
+    /// Adds what the tokens of a stretch, alike in `offset` bytes, have to the masses of the bytes they go on with, `times`
+    /// times; returns the sum of it, once.
     pub fn spread(
         &self,
         derived: &Derived<'_>,
         (low, high): (usize, usize),
         offset: usize,
-        weights: &[f64],
+        follow: &impl Follow,
         times: f64,
         masses: &mut [f64; 256],
-    ) {
+    ) -> f64 {
+        let mut total = 0.0;
         if offset == 0 && (low, high) == (0, self.len()) {
             for (ends, mass) in self.firsts.windows(2).zip(masses) {
                 if let [start, end] = *ends {
-                    *mass += times * weights.get(start..end).unwrap_or_default().iter().sum::<f64>();
+                    let sum = self.sum(start, end, follow);
+                    *mass += times * sum;
+                    total += sum;
                 }
             }
-            return;
+            return total;
         }
         let mut start = low;
         while start < high {
@@ -99,9 +98,61 @@ impl Sorted {
             let same = |token: u32| derived.token(token).get(offset).map_or(-1, |&byte| i16::from(byte)) <= byte;
             let end = from + stretch.partition_point(|&token| same(token));
             if let Some(mass) = usize::try_from(byte).ok().and_then(|byte| masses.get_mut(byte)) {
-                *mass += times * weights.get(start..end).unwrap_or_default().iter().sum::<f64>();
+                let sum = self.sum(start, end, follow);
+                *mass += times * sum;
+                total += sum;
             }
             start = end.max(start + 1);
         }
+        total
+    }
+
+    /// The probability of the tokens of a stretch together.
+    fn sum(&self, start: usize, end: usize, follow: &impl Follow) -> f64 {
+        let stretch = self.order.get(start..end).unwrap_or_default();
+        // Four sums, so that an addition need not wait for the one before it.
+        let mut sums = [0.0; 4];
+        let chunks = stretch.chunks_exact(4);
+        let rest = chunks.remainder();
+        for (at, chunk) in chunks.enumerate() {
+            for ((step, sum), &token) in sums.iter_mut().enumerate().zip(chunk) {
+                *sum += follow.probability(start + 4 * at + step, token);
+            }
+        }
+        let first = end - rest.len();
+        let rest: f64 = rest.iter().enumerate().map(|(step, &token)| follow.probability(first + step, token)).sum();
+        sums.iter().sum::<f64>() + rest
+    }
+}
+
+/// How probable each token is behind a node.
+pub trait Follow {
+    /// That of the token at a place: 0 if it may not follow.
+    fn probability(&self, place: usize, token: u32) -> f64;
+}
+
+/// A set of places.
+#[derive(Clone)]
+pub struct Places {
+    bits: Vec<u64>,
+}
+
+impl Places {
+    /// No place of so many.
+    pub fn none(count: usize) -> Self {
+        Places { bits: vec![0; count.div_ceil(64)] }
+    }
+
+    /// Put a place in or take it out.
+    pub fn set(&mut self, place: usize, is_in: bool) {
+        if let Some(word) = self.bits.get_mut(place / 64) {
+            *word = *word & !(1 << (place % 64)) | u64::from(is_in) << (place % 64);
+        }
+    }
+
+    /// Whether a place is in it.
+    #[inline(always)]
+    pub fn has(&self, place: usize) -> bool {
+        self.bits.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }
 }

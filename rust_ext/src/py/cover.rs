@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyo3::buffer::{Element, PyBuffer};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -30,10 +30,50 @@ pub struct CoverNode {
     node: Arc<cover::Node>,
 }
 
-/// The probabilities of the tokens behind a node.
+/// The probabilities of the tokens behind a node, by token id.
+enum Row {
+    Single(Vec<f32>),
+    Double(Vec<f64>),
+}
+
+/// The probabilities of the tokens that may follow a node.
 #[pyclass(frozen, module = "bytetok._core")]
 pub struct CoverWeights {
-    weights: Vec<f64>,
+    row: Row,
+    impossible: Option<cover::Places>,
+}
+
+struct Weights<'a, T> {
+    row: &'a [T],
+    impossible: Option<&'a cover::Places>,
+}
+
+impl<T: Copy + Into<f64>> cover::Follow for Weights<'_, T> {
+    #[inline(always)]
+    fn probability(&self, place: usize, token: u32) -> f64 {
+        if self.impossible.is_some_and(|places| places.has(place)) {
+            return 0.0;
+        }
+        self.row.get(token as usize).map_or(0.0, |&value| value.into())
+    }
+}
+
+impl CoverWeights {
+    fn spread(&self, engine: &cover::Cover, head: &cover::Head, times: f64, masses: &mut [f64; 256]) -> f64 {
+        let impossible = self.impossible.as_ref();
+        match &self.row {
+            Row::Single(row) => engine.spread(head, &Weights { row, impossible }, times, masses),
+            Row::Double(row) => engine.spread(head, &Weights { row, impossible }, times, masses),
+        }
+    }
+
+    fn pick(&self, engine: &cover::Cover, head: &cover::Head, number: f64) -> Option<u32> {
+        let impossible = self.impossible.as_ref();
+        match &self.row {
+            Row::Single(row) => engine.pick(head, &Weights { row, impossible }, number),
+            Row::Double(row) => engine.pick(head, &Weights { row, impossible }, number),
+        }
+    }
 }
 
 #[pymethods]
@@ -77,10 +117,21 @@ impl CoverState {
         Ok(CoverState { engine: Arc::clone(&self.engine), state })
     }
 
-    /// The nodes whose next token holds the last byte, and one for each that may end here.
-    fn nodes(&self) -> Vec<CoverNode> {
-        let node = |head: &cover::Head| CoverNode { engine: Arc::clone(&self.engine), node: Arc::clone(&head.node) };
-        self.state.heads.iter().map(node).collect()
+    /// The numbers of the nodes whose next token holds the last byte, and of those that may end here; in the order in
+    /// which they were made, so that the new ones are last.
+    fn ids(&self) -> Vec<u64> {
+        self.state.heads.iter().map(|head| head.node.id).collect()
+    }
+
+    /// The node at an index of [`Self::ids`].
+    fn node(&self, index: usize) -> Option<CoverNode> {
+        let head = self.state.heads.get(index)?;
+        Some(CoverNode { engine: Arc::clone(&self.engine), node: Arc::clone(&head.node) })
+    }
+
+    /// How many nodes end with the text.
+    fn newest(&self) -> usize {
+        self.state.heads.iter().rev().take_while(|head| head.offset == 0).count()
     }
 
     /// Whether the text may end with just the tokens of each node.
@@ -88,17 +139,11 @@ impl CoverState {
         Ok(self.state.heads.iter().map(|head| self.engine.may_end(head)).collect::<crate::Result<_>>()?)
     }
 
-    /// For each node how probable it is that the text since is spelled by the next token: 1 if there is none since.
-    fn shares(&self, weights: Vec<PyRef<'_, CoverWeights>>) -> Vec<f64> {
-        let heads = self.state.heads.iter().zip(&weights);
-        heads.map(|(head, weights)| self.engine.share(head, &weights.weights)).collect()
-    }
-
     /// A token behind the node of a number, as probable as its weight is, and how many of its bytes the text has; for a
     /// number between 0 and 1.
     fn pick(&self, index: usize, weights: PyRef<'_, CoverWeights>, number: f64) -> Option<(u32, usize)> {
         let head = self.state.heads.get(index)?;
-        Some((self.engine.pick(head, &weights.weights, number)?, self.state.length - head.node.end))
+        Some((weights.pick(&self.engine, head, number)?, self.state.length - head.node.end))
     }
 
     /// The same coverings without those of some nodes; `keep` says which stay, in their order.
@@ -108,13 +153,14 @@ impl CoverState {
         CoverState { engine: Arc::clone(&self.engine), state }
     }
 
-    /// The sum over nodes of what each next byte has there: 256 doubles. `weights` and `times` are in the order of nodes.
+    /// The sum over nodes of what each next byte has there: 256 doubles. And what all have together, for each node, before
+    /// its factor. `weights` (None: not known, counts nothing) and `times` are in the order of nodes.
     fn masses<'py>(
         &self,
         py: Python<'py>,
-        weights: Vec<PyRef<'py, CoverWeights>>,
+        weights: Vec<Option<PyRef<'py, CoverWeights>>>,
         times: Vec<f64>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<(Bound<'py, PyBytes>, Vec<f64>)> {
         if weights.len() != self.state.heads.len() || times.len() != weights.len() {
             return Err(PyValueError::new_err(format!(
                 "{} weights and {} factors for {} nodes",
@@ -124,20 +170,12 @@ impl CoverState {
             )));
         }
         let mut masses = [0.0; 256];
-        for ((head, weights), times) in self.state.heads.iter().zip(&weights).zip(times) {
-            self.engine.spread(head, &weights.weights, times, &mut masses);
-        }
-        Ok(PyBytes::new(py, bytemuck::cast_slice(&masses)))
+        let totals = self.state.heads.iter().zip(&weights).zip(times).map(|((head, weights), times)| {
+            weights.as_ref().map_or(0.0, |weights| weights.spread(&self.engine, head, times, &mut masses))
+        });
+        let totals = totals.collect();
+        Ok((PyBytes::new(py, bytemuck::cast_slice(&masses)), totals))
     }
-}
-
-fn probabilities<T: Element + Copy>(
-    node: &CoverNode,
-    log: &Bound<'_, PyAny>,
-    exp: impl Fn(T) -> f64,
-) -> Option<crate::Result<Vec<f64>>> {
-    let log = PyBuffer::<T>::get(log).ok()?.to_vec(log.py()).ok()?;
-    Some(node.engine.weights(&node.node, |token| log.get(token as usize).map_or(0.0, |&value| exp(value))))
 }
 
 #[pymethods]
@@ -154,11 +192,10 @@ impl CoverNode {
         (self.node.token != START).then_some(self.node.token)
     }
 
-    /// The node without the last token.
+    /// The number of the node without the last token, if there is one.
     #[getter]
-    fn parent(&self) -> Option<Self> {
-        let parent = self.node.parent.as_ref()?;
-        Some(CoverNode { engine: Arc::clone(&self.engine), node: Arc::clone(parent) })
+    fn parent_id(&self) -> Option<u64> {
+        self.node.parent.as_ref().map(|parent| parent.id)
     }
 
     /// How many bytes of the text it spells.
@@ -167,13 +204,14 @@ impl CoverNode {
         self.node.end
     }
 
-    /// The probabilities of the tokens that may follow, from the natural logarithms of all (float32 or float64).
-    fn weights(&self, log: &Bound<'_, PyAny>) -> PyResult<CoverWeights> {
-        let single = probabilities::<f32>(self, log, |value| f64::from(value.exp()));
-        let weights = match single.or_else(|| probabilities::<f64>(self, log, f64::exp)) {
-            Some(weights) => weights?,
-            None => return Err(PyValueError::new_err("log-probabilities must be one row of float32 or float64")),
-        };
-        Ok(CoverWeights { weights })
+    /// The probabilities of the tokens that may follow, from those of all by token id (float32 or float64).
+    fn weights(&self, probabilities: &Bound<'_, PyAny>) -> PyResult<CoverWeights> {
+        let py = probabilities.py();
+        let single = PyBuffer::<f32>::get(probabilities).and_then(|row| row.to_vec(py)).map(Row::Single);
+        let row = single.or_else(|_| PyBuffer::<f64>::get(probabilities)?.to_vec(py).map(Row::Double));
+        match row {
+            Ok(row) => Ok(CoverWeights { row, impossible: self.engine.impossible(&self.node)? }),
+            Err(_) => Err(PyValueError::new_err("probabilities must be one row of float32 or float64")),
+        }
     }
 }
