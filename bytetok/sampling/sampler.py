@@ -190,6 +190,11 @@ class ByteSampler:
             row = context.logprobs
 
     @cached_property
+    def alike(self) -> NDArray[np.float32]:
+        """A row in which all tokens have the same probability."""
+        return np.full(self.lm.vocab_size, 1 / self.lm.vocab_size, dtype=np.float32)
+
+    @cached_property
     def _counts(self) -> NDArray[np.float64]:
         """1 for the tokens that are text or an end, 0 for control tokens and rows without a token."""
         counts = np.zeros(self.lm.vocab_size)

@@ -287,21 +287,40 @@ class TokenByteState:
 
         epsilon = self.sampler.defers
         known = self.look()
-        if len(known.unasked) > known.left_at(epsilon):
-            # What is asked about anyway leaves room for what else the same call can do.
+        # Once, but where epsilon is above 0 and those asked about turned out to have less mass than the others left.
+        while len(known.unasked) > known.left_at(epsilon):
             wanted = self.wanted(known, {})
             look_ahead(self, known, wanted)
             evaluate(self.sampler, list(wanted.values()))
             known = self.look()
-        total = float(known.masses.sum())
+        total, hidden = float(known.masses.sum()), sum(mass for mass, _ in known.unasked)
         if not total > 0:
             raise ImpossibleByteError(
                 f"behind the {len(self.prefix)} bytes so far the model leaves no byte possible, and no end either"
             )
+        masses = known.masses + hidden * self._guess() if hidden > 0 else known.masses
         with np.errstate(divide="ignore"):
-            table = np.asarray(np.log(known.masses / total))
-        hidden = sum(mass for mass, _ in known.unasked)
-        return table, hidden / (total + hidden)
+            return np.asarray(np.log(masses / masses.sum())), hidden / (total + hidden)
+
+    def _guess(self) -> NDArray[np.float64]:
+        """What comes behind the nodes that go unasked, ``(257,)``: as if all tokens were alike.
+
+        Within the bound it may be anything, but not nothing: a byte that only these nodes can spell is not impossible.
+        """
+        alike = self.sampler.alike
+        weights = [live.node.weights(alike) if live.context is None else None for live in self.lives]
+        data, _ = self.core.masses(weights, [1.0] * len(weights))
+        masses = np.append(np.frombuffer(data), 0.0)
+        count = self.core.newest()
+        if any(
+            may_end and live.context is None
+            for live, may_end in zip(
+                self.lives[len(weights) - count :], self.core.may_end()[len(weights) - count :], strict=True
+            )
+        ):
+            masses[STOP] = alike[self.sampler.stops].sum()
+        total = masses.sum()
+        return masses / total if total > 0 else masses
 
     def wanted(self, known: Known, pending: dict[int, Live], *, ahead: bool = False) -> dict[int, Live]:
         """Adds to ``pending`` what the model has to be asked about here, by identity, parents first; returns it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from byte_checks import chi_square, oracle, sampler_of, toy
 import bytetok as bt
 from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError, VocabMismatchError
 from bytetok.sampling import ByteSampler, score
+from bytetok.sampling.state import Live
 
 
-def small(law: str = "canonical", **options: float) -> ByteSampler:
+def small(law: str = "canonical", **options: Any) -> ByteSampler:
     made = toy("ab ", "a+b,_+a", "gpt2")
     sampler: ByteSampler = sampler_of(oracle(made, law), **options)  # type: ignore[arg-type]
     return sampler
@@ -52,6 +55,62 @@ def test_forgetting_improbable_coverings_is_told() -> None:
     assert 0 < lossy.lost < 1
     gap = np.abs(np.exp(exact.next_byte()) - np.exp(lossy.next_byte())).sum() / 2
     assert gap <= lossy.lost
+
+
+def tables_of(sampler: ByteSampler, text: bytes) -> tuple[np.ndarray, float]:
+    """The tables behind every beginning of a text, and the largest error that was told."""
+    state, tables, error = sampler.state(), [], 0.0
+    for byte in text:
+        tables.append(np.exp(state.next_byte()))
+        error = max(error, state.error)
+        state = state.push(byte)
+    return np.array(tables), error
+
+
+@pytest.mark.parametrize("law", ["canonical", "all"])
+@pytest.mark.parametrize("epsilon", [0.0, 0.02])
+def test_asking_ahead_changes_no_answer(law: str, epsilon: float) -> None:
+    text = b"ab a baab ab a baab a"
+    plain, ahead = small(law, epsilon=epsilon, ahead=0), small(law, epsilon=epsilon, ahead=8)
+    expected, _ = tables_of(plain, text)
+    start = ahead.lm.calls
+    found, error = tables_of(ahead, text)
+    gap = np.abs(found - expected).sum(axis=1).max() / 2
+    assert gap <= (1e-12 if epsilon == 0 else 2 * epsilon)
+    assert error <= epsilon
+    assert ahead.lm.calls - start < plain.lm.calls
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 0.1, 0.01, 1e-4])
+def test_epsilon_bounds_every_answer(epsilon: float) -> None:
+    rng = np.random.default_rng(3)
+    exact, close = small(), small(epsilon=epsilon)
+    asked = 0
+    for _ in range(20):
+        text = bytes(rng.choice(list(b"ab "), size=12).tolist())
+        state, other = exact.state(), close.state()
+        for byte in text:
+            true, found = np.exp(state.next_byte()), np.exp(other.next_byte())
+            assert np.abs(true - found).sum() / 2 <= other.error + 1e-12
+            assert other.error <= epsilon
+            assert ((found > 0) == (true > 0))[:256].all(), "what only unasked nodes can spell is not impossible"
+            assert abs(other.push(byte).log_prefix - state.push(byte).log_prefix) <= -np.log1p(-epsilon) + 1e-12
+            state, other = state.push(byte), other.push(byte)
+            asked += 1
+    assert close.lm.positions <= exact.lm.positions
+    assert asked == 240
+
+
+def test_what_was_asked_ahead_is_let_go_of() -> None:
+    """A long text keeps what the model said behind its last few nodes, not behind all."""
+    sampler = small()
+    state = sampler.state()
+    for byte in b"ab a baab" * 40:
+        state.next_byte()
+        state = state.push(byte)
+    kept = [one for one in gc.get_objects() if isinstance(one, Live)]
+    assert len(kept) < 60
+    assert len(state.prefix) == 360
 
 
 def test_tokens_are_sampled_as_the_bytes_are() -> None:
