@@ -98,7 +98,8 @@ def complete(
     """Go on with a text, byte by byte, with one model or several.
 
     The prompt is not repeated, and nothing is added to the output. Where the prompt ends inside a character, the
-    output begins with that character whole. Models of an ensemble need not share a vocabulary.
+    output begins with that character whole. All of the prompt is text: the name of a control token such as <|im_end|>
+    is its letters. Models of an ensemble need not share a vocabulary.
 
     Examples
       bytetok complete --model package:smollm2 'The capital of France is '
@@ -147,7 +148,8 @@ def fill(
     """Write what stands between a prefix and a suffix, either of which may be cut anywhere.
 
     Only the middle is printed. A search finds a probable middle with any model and draws nothing, so temperature,
-    --top-k, --top-p, --min-p and --seed belong to infilling tokens, and so does --stop.
+    --top-k, --top-p, --min-p and --seed belong to infilling tokens, and so does --stop. It asks for hundreds of next
+    bytes, and for thousands where no short middle fits: --max-bytes bounds it.
 
     Examples
       bytetok fill --model package:smollm2 --prefix 'The capital of Fr' --suffix ' is Paris.'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -79,6 +80,8 @@ def byte_model(
         wrong_usage(f"{len(weights)} for {len(names)} of --model; give one for each, or none", "--weight")
     if weights and not any(weights):
         wrong_usage("all are 0; give at least one model a weight above 0", "--weight")
+    for name in names:
+        _check_name(name)
     with waiting(f"loading {', '.join(names)}"):
         members = [load(name, law, device) for name in names]
     if len(members) == 1:
@@ -91,6 +94,14 @@ def byte_model(
     return Mixture(members, "bayes", start=given) if mix == "bayes" else Mixture(members, given)
 
 
+def _check_name(name: str) -> None:
+    """Ends with wrong usage for the name of a package without its mark: a hub would be searched for it, and in vain."""
+    from bytetok.lm.packages import PACKAGES
+
+    if name in PACKAGES and not Path(name).exists():
+        wrong_usage(f"{name!r} is no folder here and no hub id; did you mean {PACKAGE}{name}?", "--model")
+
+
 def load(name: str, law: Law, device: str | None) -> ByteModel:
     """One model: ``package:NAME``, a folder, or a hub id."""
     from bytetok.lm import TokenLM
@@ -98,9 +109,21 @@ def load(name: str, law: Law, device: str | None) -> ByteModel:
     from bytetok.sampling.sampler import ByteSampler
 
     import_transformers()  # what is missing is said before a model is downloaded
+    if device is not None:
+        _check_device(device)
     if name.startswith(PACKAGE):
         # The name is checked there; its type lists the known ones for editors.
         lm = TokenLM.from_package(name.removeprefix(PACKAGE), device=device)  # type: ignore[arg-type]
     else:
         lm = TokenLM.from_pretrained(name, device=device)
     return ByteSampler(lm, law)
+
+
+def _check_device(name: str) -> None:
+    """Ends with wrong usage for a device that is not there, before a model is loaded for nothing."""
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as err:  # the latter from a torch that was built without it
+        wrong_usage(f"{name!r} cannot be used here: {str(err).strip().partition(chr(10))[0]}", "--device")

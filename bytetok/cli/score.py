@@ -80,7 +80,8 @@ def score(
     """Score texts: bits per byte, which compares models whatever their tokenizers.
 
     The less, the better the model knows such text. Every document stands for itself; its end is not counted. An
-    ensemble is asked byte by byte, which takes a model call for most bytes; one model alone is much faster.
+    ensemble is asked byte by byte, which takes a model call for most bytes; one model alone is much faster. Several of
+    --model are one ensemble: to compare models, score the files with each.
 
     Examples
       bytetok score --model package:smollm2 heldout/*.txt

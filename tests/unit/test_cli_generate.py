@@ -252,6 +252,7 @@ def test_a_text_beyond_the_context_names_the_way_out(monkeypatch: pytest.MonkeyP
         (["complete", "--model", "one", "--weight", "1", "--weight", "2", "text"], "2 for 1 of --model"),
         (["complete", "--model", "one", "--weight", "-1", "text"], "--weight"),
         (["complete", "--model", "one", "--weight", "0", "text"], "all are 0"),
+        (["complete", "--model", "smollm2", "text"], "did you mean package:smollm2?"),
         (["complete", "--model", "one", "--mix", "sum", "text"], "--mix"),
         (["complete", "--model", "one", "--law", "exact", "text"], "--law"),
         (["complete", "--model", "one", "--temperature", "-1", "text"], "--temperature"),
@@ -310,3 +311,12 @@ def test_an_unknown_package() -> None:
     done = subprocess.run([sys.executable, "-m", "bytetok", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "expected one of smollm2, gemma3-270m" in done.stderr
+
+
+def test_a_device_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", exc_type=ImportError)
+    words = ["complete", "--model", str(tmp_path), "--device", "cuda:99", "text"]
+    done = subprocess.run([sys.executable, "-m", "bytetok", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "'cuda:99' cannot be used here" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, on a tenth of their text; their outputs name no machine."""
+"""The notebooks run from the first cell to the last, on little text and with small models; outputs name no machine."""
 
 from __future__ import annotations
 
