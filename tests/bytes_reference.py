@@ -46,6 +46,8 @@ ALPHABET = LETTERS + CONTRACTIONS + OTHERS
 
 # cl100k sees white space at the end of a text as one pretoken; what it becomes otherwise may show two characters later.
 WHITE_SPACE = " \nx"
+# A pattern of one's own may group digits from the right: how many are yet to come then moves all borders before.
+DIGITS = tuple("1" * count + end for count in (2, 3, 4) for end in ("", "x", " "))
 
 KINDS = regex.compile(
     r"(?s)(\s)|([一-龥぀-ゟ゠-ヿ])|(ſ)|(▁)|(\p{Lu})|(\p{Ll})|(\p{Lt})|(\p{Lm})|(\p{Lo})|(\p{M})|(\p{Nd})|(\p{N})|(\p{P})|(\p{S})|(.)"
@@ -102,7 +104,8 @@ class Canonical:
     """Which token sequences of a BPE tokenizer are canonical as far as they go.
 
     ``depth``: how many characters continuations have, over ``alphabet``, after a character that has begun was completed
-    or broken. One, and three of white space, are enough for every pattern with a name. ``broken``: whether a character
+    or broken. One, three of white space, and four of digits are enough for every pattern with a name, and for digits in
+    groups of three from the right. ``broken``: whether a character
     may stay broken. Of added tokens, those without flags are known.
     """
 
@@ -162,6 +165,7 @@ class Canonical:
         start, known = "".join(character for character, _ in characters), [size for _, size in characters]
         ends = ["".join(end) for size in range(self.depth + 1) for end in product(self.alphabet, repeat=size)]
         ends += ["".join(end) for size in range(self.depth + 1, 4) for end in product(WHITE_SPACE, repeat=size)]
+        ends += DIGITS
         if not begun or self.broken:
             for end in ends:
                 yield start + "\ufffd" * len(begun) + end, known + [1] * (len(begun) + len(end))
