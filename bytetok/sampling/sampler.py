@@ -53,7 +53,7 @@ class ByteSampler:
     A tokenizer that normalizes text (NFC of Qwen) makes this a model of normalized text: a prefix must be normalized.
 
     Raises VocabMismatchError for a tokenizer that the law cannot be exact for: Unigram, WordPiece, added tokens that
-    depend on what is around them, tokens that merges never make.
+    depend on what is around them.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ def _check_canonical(tokenizer: Tokenizer, cover: _core.Cover) -> bool:
             f"{tokenizer.name} has {len(flags)} added tokens that depend on the text around them, such as "
             f"{flags[0]!r}; {instead}"
         )
-    if cover.odd:
+    if cover.odd and tokenizer.vocab.characters is not None:
         raise VocabMismatchError(
             f"{tokenizer.name} has {cover.odd} tokens that are whole pretokens but that merges never make; {instead}"
         )

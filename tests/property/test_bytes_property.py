@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from byte_checks import CLOSE, EVERY_BYTE, Canonical, Hashed, Markov, check, oracle, refused, sampler_of, toy
+from byte_checks import CLOSE, EVERY_BYTE, Canonical, Hashed, Markov, check, oracle, sampler_of, toy
 from bytes_reference import STOP, ByteOracle
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -66,8 +66,8 @@ def toys(draw: st.DrawFn, max_merges: int = 10, alphabets: Sequence[str] = LETTE
     some = st.lists(st.sampled_from(letters), min_size=2, max_size=4).map(bytes)
     others = draw(st.lists(some, max_size=2, unique=True))
     others = [token for token in others if token not in tokens]
-    # With others, a token may be a whole pretoken that no merge makes: refused, and a case of its own.
-    whole_first = not others and draw(st.booleans())
+    # With others, a token may be a whole pretoken that no merge makes.
+    whole_first = draw(st.booleans())
     return Toy(letters, tuple(pairs), tuple(others), whole_first, draw(st.integers(0, 2**31)))
 
 
@@ -190,7 +190,6 @@ def test_character_schemes(by: str, prefix: str, law: str, data: st.DataObject) 
 def test_states_are_values(law: str, data: st.DataObject) -> None:
     made = data.draw(toys())
     truth = truth_of(made, data.draw(st.sampled_from(PATTERNS)), law)
-    assume(not refused(truth))
     sampler = sampler_of(truth)
     text = data.draw(texts(made))
     assume(truth.log_prefix(text) > -math.inf)
@@ -225,7 +224,7 @@ def test_scores_are_those_step_by_step(law: str, data: st.DataObject) -> None:
     made = data.draw(toys())
     truth = truth_of(made, data.draw(st.sampled_from(PATTERNS)), law)
     text = data.draw(texts(made))
-    assume(text and not refused(truth) and truth.log_prefix(text) > -math.inf)
+    assume(text and truth.log_prefix(text) > -math.inf)
     score = sampler_of(truth).score(text, marginals=True)
     rows = [truth.next_byte(text[:size]) for size in range(len(text))]
     steps = [row[byte] for row, byte in zip(rows, text, strict=True)]
@@ -247,7 +246,7 @@ def test_a_text_that_ends(law: str, data: st.DataObject) -> None:
     pattern = data.draw(st.sampled_from(PATTERNS))
     truth = truth_of(made, pattern, law)
     text = data.draw(texts(made, 6))
-    assume(not refused(truth) and truth.log_prefix(text) > -math.inf)
+    assume(truth.log_prefix(text) > -math.inf)
     ids = (*truth.tokenizer.encode(text), truth.stop_ids[0])
     by_tokens = sum(truth.logprobs(ids[:at])[index] for at, index in enumerate(ids))
     masses = truth.masses(text)

@@ -14,6 +14,8 @@ from sentencepiece_files import BYTES
 import bytetok as bt
 from bytetok.errors import ImpossibleByteError, VocabMismatchError
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.derivation import pretoken_encoder
+from bytetok.tokenizer.references import available_references
 from bytetok.tokenizer.vocab import CharacterScheme
 
 both_laws = pytest.mark.parametrize("law", ["canonical", "all"])
@@ -258,18 +260,67 @@ def test_whole_pretokens_that_merges_make_too(law: str, pattern: str) -> None:
     check(oracle(made, law), "abb ab")
 
 
+@both_laws
 @pytest.mark.parametrize("pattern", ["gpt2", "none"])
-def test_whole_pretokens_that_no_merge_makes(pattern: str) -> None:
-    """``ignore_merges``: whether the token counts shows when the pretoken ends. Exact, or refused."""
+def test_whole_pretokens_that_no_merge_makes(law: str, pattern: str) -> None:
+    """``ignore_merges``: whether the token counts shows when the pretoken ends."""
     made = toy("abc ", "a+b,_+a", pattern, others=[b"abc", b" abc"], whole_first=True)
-    check(oracle(made, "all"), "abc abc")
+    check(oracle(made, law), "abc abca")
+
+
+def test_what_merges_make_of_a_whole_pretoken_is_no_pretoken() -> None:
+    made = toy("abc ", "a+b,_+a", "gpt2", others=[b"abc"], whole_first=True)
+    ab, c, odd = map(made.vocab.id_of, (b"ab", b"c", b"abc"))
     truth = oracle(made, "canonical")
-    assert len(truth.covers(b"abc")) == 2  # alone, or as the beginning of a longer pretoken
-    try:
-        sampler = sampler_of(truth)
-    except VocabMismatchError:
-        return
-    check(truth, "abc abca", sampler=sampler)
+    # alone, or as the beginning of a longer one
+    assert {ids for ids, _, _ in truth.covers(b"abc")} == {(odd,), (ab, c)}
+    assert all(ids[:2] != (ab, c) for ids, _, _ in truth.covers(b"abc "))
+    assert all(ids[0] != odd for ids, _, _ in truth.covers(b"abca"))
+    assert {ids for ids, _, _ in truth.covers(b"aabc")} >= {(made.vocab.id_of(b"a"), ab, c)}
+    sampler = sampler_of(truth)
+    for text in ("abc", "abc abc", "abcabc", "aabc", "cabc ", " abc a"):
+        check(truth, text, sampler=sampler)
+
+
+ODD = toy(
+    "a1 \n'", "a+a,1+1,_+a", others=[b"a1", b"111", b"\n\n", b"  ", b"'aa", b"aaa", b"aaaaa", b" \n", b"11a", b"\n "],
+    whole_first=True,
+)  # fmt: skip
+
+
+@every_pattern
+def test_whole_pretokens_where_borders_are_in_doubt(pattern: str) -> None:
+    check_all(ODD, "canonical", pattern, "a11 a", "1111", "\n\na", "a  a", "  \n a", "'aaa", "aaaaaa", "\n \n")
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "none"])
+@pytest.mark.parametrize("text", [b"\xc3\xa9 ", b"a\xc3\xa9a", b"\xc3a", b"\xc3\xc3\xa9", b" \xc3"])
+def test_whole_pretokens_that_end_inside_a_character(pattern: str, text: bytes) -> None:
+    others = [b"a\xc3", b" \xc3", b"\xc3\xc3", b"\xc3\xa9a"]
+    made = toy(b"a \xc3\xa9", [(b"\xc3", b"\xa9")], pattern, others=others, whole_first=True)
+    check(oracle(made, "canonical"), text)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("llama3" not in available_references(), reason="llama3 is not in the cache")
+def test_the_whole_pretokens_of_llama_3() -> None:
+    """588 tokens that merges never make; of two of them, all spellings, by a model that knows few other tokens."""
+    made = bt.Tokenizer.load("llama3")
+    assert isinstance(made, bt.Tokenizer)
+    vocab = made.vocab
+    ids = [index for index, is_ordinary in enumerate(vocab.ordinary()) if is_ordinary]
+    merging = pretoken_encoder(vocab, whole_first=False)
+    by_merges = merging.encode_batch([vocab.tokens[index] for index in ids], "text", 1)
+    odd = {index: merged for index, merged in zip(ids, by_merges, strict=True) if list(merged) != [index]}
+    assert len(odd) == 588
+    for token, after in ((b"lardan", b"x"), (" việc".encode(), b".")):
+        index = vocab.id_of(token)
+        spelled = [index, *odd[index], *(vocab.id_of(other) for other in (b"x", b" x", b".", after))]
+        stop = vocab.special_tokens["<|end_of_text|>"]
+        some = {stop, *spelled, *(vocab.id_of(bytes([byte])) for byte in token)}
+        model = Hashed(1, made.vocab_size, never=sorted(set(range(made.vocab_size)) - some))
+        truth = oracle(made, "canonical", model=model, start=False, stops=[stop])
+        check(truth, token + after, first=len(token))
 
 
 @both_laws

@@ -6,29 +6,20 @@
 
 use std::collections::HashSet;
 
+use super::prefixes::{Begun, Prefixes};
 use super::sorted::Sorted;
 use crate::encode::Derived;
 
 /// Added tokens by their bytes.
 pub struct AddedText {
-    texts: Vec<(Vec<u8>, u32)>,
+    texts: Prefixes,
     ids: HashSet<u32>,
     /// Whether one of them begins with a byte.
     begins: [bool; 256],
 }
 
-/// Added tokens that have begun: a stretch of the list, and how many bytes of them are there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Begun {
-    from: usize,
-    to: usize,
-    length: usize,
-}
-
 impl AddedText {
-    pub fn new(mut texts: Vec<(Vec<u8>, u32)>) -> Self {
-        texts.retain(|(text, _)| !text.is_empty());
-        texts.sort();
+    pub fn new(texts: Vec<(Vec<u8>, u32)>) -> Self {
         let ids = texts.iter().map(|(_, id)| *id).collect();
         let mut begins = [false; 256];
         for begin in texts.iter().filter_map(|(text, _)| text.first()) {
@@ -36,7 +27,7 @@ impl AddedText {
                 *begins = true;
             }
         }
-        AddedText { texts, ids, begins }
+        AddedText { texts: Prefixes::new(texts), ids, begins }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -50,35 +41,17 @@ impl AddedText {
 
     /// Their ids.
     pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.texts.iter().map(|(_, id)| *id)
-    }
-
-    fn all(&self) -> Begun {
-        Begun { from: 0, to: self.texts.len(), length: 0 }
-    }
-
-    /// Those that go on with a byte.
-    fn next(&self, begun: Begun, byte: u8) -> Begun {
-        let stretch = self.texts.get(begun.from..begun.to).unwrap_or_default();
-        let at = |text: &Vec<u8>| text.get(begun.length).map_or(-1, |&byte| i16::from(byte));
-        let from = begun.from + stretch.partition_point(|(text, _)| at(text) < i16::from(byte));
-        let to = begun.from + stretch.partition_point(|(text, _)| at(text) <= i16::from(byte));
-        Begun { from, to, length: begun.length + 1 }
-    }
-
-    /// Whether one of them is complete.
-    fn is_complete(&self, begun: Begun) -> bool {
-        begun.from < begun.to && self.texts.get(begun.from).is_some_and(|(text, _)| text.len() == begun.length)
+        self.texts.texts().iter().map(|(_, id)| *id)
     }
 
     /// Goes on with bytes; `None` if an added token is complete on the way.
     fn follow(&self, mut begun: Begun, bytes: &[u8]) -> Option<Begun> {
         for &byte in bytes {
-            begun = self.next(begun, byte);
-            if begun.from >= begun.to {
+            begun = self.texts.next(begun, byte);
+            if begun.is_empty() {
                 break;
             }
-            if self.is_complete(begun) {
+            if self.texts.complete(begun).is_some() {
                 return None;
             }
         }
@@ -90,14 +63,13 @@ impl AddedText {
         let mut now = Vec::new();
         for &earlier in begun {
             let later = self.follow(earlier, bytes)?;
-            if later.from < later.to {
+            if !later.is_empty() {
                 now.push(later);
             }
         }
         if is_added {
-            let mut longer = bytes.iter().fold(self.all(), |begun, &byte| self.next(begun, byte));
-            longer.from += usize::from(self.is_complete(longer));
-            if longer.from < longer.to {
+            let longer = self.texts.longer(self.texts.follow(self.texts.all(), bytes));
+            if !longer.is_empty() {
                 now.push(longer);
             }
             return Some(now);
@@ -106,8 +78,8 @@ impl AddedText {
             if self.begins.get(usize::from(byte)) != Some(&true) {
                 continue;
             }
-            let new = self.follow(self.all(), bytes.get(start..).unwrap_or_default())?;
-            if new.from < new.to {
+            let new = self.follow(self.texts.all(), bytes.get(start..).unwrap_or_default())?;
+            if !new.is_empty() {
                 now.push(new);
             }
         }
@@ -136,23 +108,20 @@ impl AddedText {
         offset: usize,
         exclude: &mut impl FnMut(usize, usize),
     ) {
-        let mut from = begun.from;
-        while from < begun.to {
-            let byte = self.texts.get(from).and_then(|(text, _)| text.get(begun.length)).copied();
-            let Some(byte) = byte else {
-                from += 1;
+        let mut last = None;
+        for byte in self.texts.rests(begun).filter_map(|(rest, _)| rest.first().copied()) {
+            if last.replace(byte) == Some(byte) {
                 continue;
-            };
-            let next = self.next(Begun { from, ..begun }, byte);
+            }
+            let next = self.texts.next(begun, byte);
             let (low, high) = sorted.narrow(derived, low, high, offset, byte);
             if low < high {
-                if self.is_complete(next) {
+                if self.texts.complete(next).is_some() {
                     exclude(low, high);
                 } else {
                     self.descend(derived, sorted, next, (low, high), offset + 1, exclude);
                 }
             }
-            from = next.to.max(from + 1);
         }
     }
 }

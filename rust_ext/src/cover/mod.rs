@@ -12,17 +12,21 @@ mod borders;
 mod characters;
 mod classes;
 mod pairs;
+mod prefixes;
 mod sorted;
+mod tail;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use added::{AddedText, Begun};
-use borders::{Borders, Shape, Tail, Verdict};
+use added::AddedText;
+use borders::{Borders, Verdict, Wanted};
 use characters::Fallback;
 use pairs::Neighbors;
+use prefixes::{Begun, Prefixes};
 use sorted::Sorted;
+use tail::{Shape, Tail};
 
 use crate::Result;
 use crate::encode::{Derived, Encoder, Lexicon};
@@ -59,6 +63,8 @@ pub struct Cover {
     /// What the token at each place of the sorted vocabulary looks like to the pattern, and all that.
     shape_of: Vec<u32>,
     shapes: Vec<Shape>,
+    /// The places of the tokens that are whole pretokens although merges never make them.
+    odd_places: Vec<u32>,
     tables: Mutex<HashMap<Tail, Arc<Table>>>,
     not_behind: Mutex<HashMap<u32, Arc<Vec<u32>>>>,
     next_id: AtomicU64,
@@ -66,7 +72,7 @@ pub struct Cover {
 
 /// Which tokens may follow a tail.
 struct Table {
-    by_shape: Vec<Verdict>,
+    by_shape: Arc<Vec<Verdict>>,
     /// Those for which it depends on more than that, by place.
     peculiar: Vec<(u32, Verdict)>,
 }
@@ -128,11 +134,17 @@ impl Cover {
             (Law::Canonical, Some(characters)) => {
                 Rules::Characters(Box::new(Fallback::new(&lexicon, characters.byte_ids)))
             }
-            (Law::Canonical, None) => Rules::Borders(Box::new(Borders::new(encoder.splitter())?)),
+            (Law::Canonical, None) => {
+                let odd = derived.odd().iter().map(|&id| (derived.token(id).to_vec(), id)).collect();
+                Rules::Borders(Box::new(Borders::new(encoder.splitter(), Prefixes::new(odd))?))
+            }
         };
         let added = AddedText::new(encoder.added_text());
         let mut is_text: Vec<bool> = (0..derived.len() as u32)
-            .map(|token| !derived.token(token).is_empty() && (law == Law::All || derived.is_made(token)))
+            .map(|token| {
+                let counts = law == Law::All || derived.is_made(token) || derived.is_odd(token);
+                counts && !derived.token(token).is_empty()
+            })
             .collect();
         let mut set = |token: u32, value: bool| {
             if let Some(is_text) = is_text.get_mut(token as usize) {
@@ -164,7 +176,10 @@ impl Cover {
                 shape_of.push(number);
             }
         }
+        let odd_places =
+            (0..sorted.len() as u32).filter(|&place| derived.is_odd(sorted.token(place as usize))).collect();
         Ok(Cover {
+            odd_places,
             sorted,
             neighbors,
             rules,
@@ -184,7 +199,7 @@ impl Cover {
 
     /// How many tokens are whole pretokens that merges never make.
     pub fn odd(&self) -> usize {
-        self.derived().odd()
+        self.derived().odd().len()
     }
 
     /// The coverings of the empty text.
@@ -248,7 +263,7 @@ impl Cover {
                 if verdict == Verdict::Never || verdict == Verdict::IfPair && !is_pair {
                     return Ok(None);
                 }
-                Ok(made(borders.followed(&node.tail, bytes, is_pair)?, begun))
+                Ok(made(borders.followed(&node.tail, bytes, is_pair, derived.is_odd(token))?, begun))
             }
             Rules::Characters(fallback) => {
                 let open = match bytes {
@@ -279,36 +294,89 @@ impl Cover {
         if let Some(table) = lock(&self.tables).get(tail) {
             return Ok(Arc::clone(table));
         }
-        let plain = borders.without_open(tail);
-        let by_shape = self.shapes.iter().map(|shape| borders.verdict(&plain, shape)).collect::<Result<Vec<_>>>()?;
-        let mut peculiar = Vec::new();
-        if borders.is_peculiar(tail) {
-            let derived = self.derived();
-            let mut known: HashMap<Shape, Verdict> = HashMap::new();
-            for place in 0..self.sorted.len() {
-                let bytes = derived.token(self.sorted.token(place));
-                if !borders.is_peculiar_behind(tail, bytes) {
-                    continue;
-                }
-                let look = borders.look(tail, bytes);
-                let verdict = match known.get(&look) {
-                    Some(verdict) => *verdict,
-                    None => {
-                        let verdict = borders.verdict_of_bytes(tail, bytes)?;
-                        known.insert(look, verdict);
-                        verdict
-                    }
-                };
-                peculiar.push((place as u32, verdict));
+        let table = match tail.starts.is_empty() {
+            true => self.plain_table(borders, tail)?,
+            false => {
+                // Most such tails differ from others only in what a few tokens complete.
+                let plain = self.table(borders, &Tail { starts: Vec::new(), ..tail.clone() })?;
+                self.table_of_starts(borders, tail, &plain)?
             }
-        }
-        let table = Arc::new(Table { by_shape, peculiar });
+        };
+        let table = Arc::new(table);
         let mut tables = lock(&self.tables);
         if tables.len() >= KEPT {
             tables.clear();
         }
         tables.insert(tail.clone(), Arc::clone(&table));
         Ok(table)
+    }
+
+    /// Which tokens may follow a tail behind which no pretoken can become another token as a whole.
+    fn plain_table(&self, borders: &Borders, tail: &Tail) -> Result<Table> {
+        let derived = self.derived();
+        let plain = borders.without_open(tail);
+        let wanted = Wanted::default();
+        let by_shape = self.shapes.iter().map(|shape| borders.verdict(&plain, shape, &wanted));
+        let by_shape = Arc::new(by_shape.collect::<Result<Vec<_>>>()?);
+        let mut peculiar = Vec::new();
+        let is_peculiar = borders.is_peculiar(tail);
+        let places: Vec<u32> = match is_peculiar {
+            true => (0..self.sorted.len() as u32).collect(),
+            false => self.odd_places.clone(),
+        };
+        let mut known: HashMap<(Shape, bool), Verdict> = HashMap::new();
+        for place in places {
+            let token = self.sorted.token(place as usize);
+            let bytes = derived.token(token);
+            let is_whole = derived.is_odd(token);
+            let depends = is_peculiar && borders.is_peculiar_behind(tail, bytes);
+            if !depends && !is_whole {
+                continue;
+            }
+            let look = borders.look(tail, bytes);
+            let verdict = match known.get(&(look.clone(), is_whole)) {
+                Some(verdict) => *verdict,
+                None => {
+                    let wanted = Wanted { is_whole, never_whole: Vec::new() };
+                    let verdict = borders.verdict_of_bytes(tail, bytes, &wanted)?;
+                    known.insert((look, is_whole), verdict);
+                    verdict
+                }
+            };
+            peculiar.push((place, verdict));
+        }
+        Ok(Table { by_shape, peculiar })
+    }
+
+    /// The same where some pretokens can.
+    fn table_of_starts(&self, borders: &Borders, tail: &Tail, plain: &Table) -> Result<Table> {
+        let derived = self.derived();
+        let mut places: Vec<u32> = Vec::new();
+        for rest in borders.rests(tail).filter(|rest| !rest.is_empty()) {
+            let (mut low, mut high) = (0, self.sorted.len());
+            for (offset, &byte) in rest.iter().enumerate() {
+                (low, high) = self.sorted.narrow(&derived, low, high, offset, byte);
+            }
+            let is_rest = |place: &u32| derived.token(self.sorted.token(*place as usize)).len() == rest.len();
+            places.extend((low as u32..high as u32).take_while(is_rest));
+        }
+        places.sort_unstable();
+        places.dedup();
+        let mut changed = HashMap::new();
+        for place in places {
+            let token = self.sorted.token(place as usize);
+            let bytes = derived.token(token);
+            if !derived.is_made(token) {
+                continue;
+            }
+            let wanted = Wanted { is_whole: false, never_whole: borders.completed(tail, bytes) };
+            changed.insert(place, borders.verdict_of_bytes(tail, bytes, &wanted)?);
+        }
+        let mut peculiar: Vec<_> =
+            plain.peculiar.iter().copied().filter(|(place, _)| !changed.contains_key(place)).collect();
+        peculiar.extend(changed);
+        peculiar.sort_unstable_by_key(|(place, _)| *place);
+        Ok(Table { by_shape: Arc::clone(&plain.by_shape), peculiar })
     }
 
     /// The places of the tokens that may not stand behind a token.
