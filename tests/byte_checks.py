@@ -29,9 +29,12 @@ def toy(
     whole_first: bool = False,
     ranked: bool = False,
     added: Sequence[str] = (),
+    single: Sequence[str] = (),
+    hiding: Sequence[str] = (),
 ) -> bt.Tokenizer:
     """A tokenizer of these letters, of merges such as ``"a+b,ab+c"`` (``_`` is a space, ``^`` a line feed), of
-    ``others``, which nothing makes, of ``added`` tokens that are not special, and at last of ``<s>`` and ``</s>``.
+    ``others``, which nothing makes, of ``added`` tokens that are not special, of those among them that are ``single``
+    words, of special ones (``hiding``), and at last of ``<s>`` and ``</s>``.
     """
     letters = letters.encode() if isinstance(letters, str) else letters
     tokens = [bytes([letter]) for letter in dict.fromkeys(letters)]
@@ -45,8 +48,9 @@ def toy(
             tokens.append(left + right)
     tokens += others
     texts = {}
-    for text, special in [*((text, False) for text in added), (START, True), (END, True)]:
-        texts[text] = bt.AddedToken(text, len(tokens), special=special)
+    for text in (*added, *single, *hiding, START, END):
+        special = text in (*hiding, START, END)
+        texts[text] = bt.AddedToken(text, len(tokens), special=special, single_word=text in single)
         tokens.append(text.encode())
     vocab = bt.Vocab(tuple(tokens), None if ranked else tuple(pairs), texts, whole_first or ranked, ranked)
     return bt.Tokenizer(vocab, SplitPattern.of(pattern))

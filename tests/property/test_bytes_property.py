@@ -46,8 +46,9 @@ class Toy:
         merges = [f"{to_characters(left)}+{to_characters(right)}" for left, right in self.merges]
         return f"Toy({self.letters!r}, {merges}, {self.others}, {self.whole_first=}, {self.seed=})"
 
-    def tokenizer(self, pattern: str | Sequence[str]) -> bt.Tokenizer:
-        return toy(self.letters, self.merges, pattern, others=self.others, whole_first=self.whole_first)
+    def tokenizer(self, pattern: str | Sequence[str], **added: Sequence[str]) -> bt.Tokenizer:
+        options = {"others": self.others, "whole_first": self.whole_first, **added}
+        return toy(self.letters, self.merges, pattern, **options)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -93,6 +94,30 @@ def truth_of(made: Toy, pattern: str | Sequence[str], law: str, markov: bool = F
 def test_next_byte_is_that_of_the_covers(pattern: str | tuple[str, ...], law: str, data: st.DataObject) -> None:
     made = data.draw(toys(alphabets=NUMBERS if pattern is RIGHT_ALIGNED else LETTERS))
     check(truth_of(made, pattern, law, data.draw(st.booleans())), data.draw(texts(made)))
+
+
+# Letters that are words, and letters that are none.
+TOUCHING = ("a.", "ab ", "a_ ", "é. ", "1a-", "漢a ", ".\n ", "a'l")
+
+
+@st.composite
+def added_texts(draw: st.DrawFn, letters: str) -> dict[str, list[str]]:
+    """Added tokens of these letters by kind, which hold, begin and end one another."""
+    some = st.text(letters, min_size=1, max_size=4)
+    sorts = st.sampled_from(["added", "single", "single", "hiding"])
+    kinds = draw(st.dictionaries(some, sorts, min_size=1, max_size=4))
+    return {kind: [text for text in kinds if kinds[text] == kind] for kind in ("added", "single", "hiding")}
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k", "whitespace", "none"])
+@FEW
+@given(data=st.data())
+def test_added_tokens_and_what_touches_them(pattern: str, data: st.DataObject) -> None:
+    made = data.draw(toys(alphabets=TOUCHING))
+    added = data.draw(added_texts(made.letters.decode()))
+    truth = oracle(made.tokenizer(pattern, **added), "canonical", seed=made.seed % 100)
+    parts = st.one_of(texts(made, 4), st.sampled_from([text.encode() for some in added.values() for text in some]))
+    check(truth, b"".join(data.draw(st.lists(parts, min_size=1, max_size=3)))[:7])
 
 
 @pytest.mark.parametrize("law", LAWS)

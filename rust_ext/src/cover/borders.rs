@@ -41,6 +41,10 @@ pub struct Wanted {
     pub is_whole: bool,
     /// From where to its end there must be no pretoken.
     pub never_whole: Vec<usize>,
+    /// What must follow it.
+    pub rest: Vec<u8>,
+    /// Whether a word character must follow that, or none.
+    pub is_word: Option<bool>,
 }
 
 /// Something that may come after a text.
@@ -48,6 +52,15 @@ struct End {
     text: Vec<char>,
     /// How far into it the text goes that it comes after; nowhere if that ends inside a character.
     from: Option<usize>,
+    /// How many characters of it must come.
+    rest: usize,
+}
+
+impl End {
+    /// Whether a word character comes behind what must come.
+    fn is_word(&self) -> bool {
+        self.text.get(self.rest).is_some_and(|&c| regex_syntax::is_word_character(c))
+    }
 }
 
 /// The characters that a character may still become, one of each kind, each with what may come after it.
@@ -67,11 +80,11 @@ pub struct Borders {
 const KEPT: usize = 2;
 
 impl Borders {
-    /// Of a splitter, and of the tokens that are whole pretokens although merges never make them; an error for a pattern
-    /// that looks behind.
-    pub fn new(splitter: &Splitter, odd: Prefixes) -> Result<Self> {
-        let classes = Classes::new(splitter.patterns())?;
-        let probes = Arc::new(classes.probes().into_iter().map(|text| End { text, from: Some(0) }).collect());
+    /// Of a splitter, and of the tokens that are whole pretokens although merges never make them; `has_words` if word
+    /// characters are to be told from others. An error for a pattern that looks behind.
+    pub fn new(splitter: &Splitter, odd: Prefixes, has_words: bool) -> Result<Self> {
+        let classes = Classes::new(splitter.patterns(), has_words)?;
+        let probes = Arc::new(classes.probes().into_iter().map(|text| End { text, from: Some(0), rest: 0 }).collect());
         Ok(Borders { splitter: splitter.clone(), classes, odd, probes, completions: Mutex::default() })
     }
 
@@ -157,12 +170,20 @@ impl Borders {
         let broken = vec![self.classes.stand_in(char::REPLACEMENT_CHARACTER); open.len()];
         let starts = kinds.into_iter().map(|kind| (vec![kind], None)).chain([(broken, Some(open.len()))]);
         let ends = starts.flat_map(|(start, from)| {
-            let behind = move |probe: &End| End { text: [start.as_slice(), &probe.text].concat(), from };
+            let behind = move |probe: &End| End { text: [start.as_slice(), &probe.text].concat(), from, rest: 0 };
             self.probes.iter().map(behind)
         });
         let ends = Arc::new(ends.collect::<Vec<_>>());
         known.insert(open.to_vec(), Arc::clone(&ends));
         ends
+    }
+
+    /// What may come after a text that goes on with certain bytes.
+    fn ends_behind(&self, before: &[char], open: &[u8], rest: &[u8]) -> Ends {
+        let rest = self.shape_behind(before, &[open, rest].concat()).text;
+        let from = open.is_empty().then_some(0);
+        let behind = |probe: &End| End { text: [rest.as_slice(), &probe.text].concat(), from, rest: rest.len() };
+        Arc::new(self.probes.iter().map(behind).collect())
     }
 
     /// The places, in characters, where pretokens of `text` end.
@@ -219,7 +240,14 @@ impl Borders {
         let mut best = Verdict::Never;
         let mut whole = [tail.text.as_slice(), &shape.text].concat();
         let length = whole.len();
-        for end in self.ends(&shape.open).iter() {
+        let ends = match wanted.rest.is_empty() {
+            true => self.ends(&shape.open),
+            false => self.ends_behind(&whole, &shape.open, &wanted.rest),
+        };
+        for end in ends.iter() {
+            if wanted.is_word.is_some_and(|wanted| end.is_word() != wanted) {
+                continue;
+            }
             whole.truncate(length);
             whole.extend_from_slice(&end.text);
             let borders = self.split(&whole)?;

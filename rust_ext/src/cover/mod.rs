@@ -13,6 +13,7 @@ mod characters;
 mod classes;
 mod pairs;
 mod prefixes;
+mod scan;
 mod sorted;
 mod tail;
 
@@ -20,11 +21,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use added::AddedText;
+use added::Around;
 use borders::{Borders, Verdict, Wanted};
 use characters::Fallback;
 use pairs::Neighbors;
-use prefixes::{Begun, Prefixes};
+use prefixes::Prefixes;
+use scan::{Scan, Scanner};
 use sorted::Sorted;
 use tail::{Shape, Tail};
 
@@ -59,7 +61,8 @@ pub struct Cover {
     sorted: Sorted,
     neighbors: Neighbors,
     rules: Rules,
-    added: AddedText,
+    added: Scanner,
+    around: Around,
     /// What the token at each place of the sorted vocabulary looks like to the pattern, and all that.
     shape_of: Vec<u32>,
     shapes: Vec<Shape>,
@@ -86,8 +89,8 @@ pub struct Node {
     /// How many bytes of the text it spells.
     pub end: usize,
     tail: Tail,
-    /// Added tokens that have begun before its end.
-    begun: Vec<Begun>,
+    /// How the encoder may find added tokens in it.
+    scan: Scan,
 }
 
 impl Drop for Node {
@@ -129,6 +132,10 @@ impl Cover {
     pub fn new(encoder: &Encoder, law: Law, excluded: &[u32]) -> Result<Self> {
         let lexicon = encoder.lexicon().clone();
         let derived = lexicon.derived();
+        let added = match law {
+            Law::All => Scanner::default(),
+            Law::Canonical => Scanner::new(encoder.added_tokens()),
+        };
         let rules = match (law, encoder.characters()) {
             (Law::All, _) => Rules::None,
             (Law::Canonical, Some(characters)) => {
@@ -136,10 +143,9 @@ impl Cover {
             }
             (Law::Canonical, None) => {
                 let odd = derived.odd().iter().map(|&id| (derived.token(id).to_vec(), id)).collect();
-                Rules::Borders(Box::new(Borders::new(encoder.splitter(), Prefixes::new(odd))?))
+                Rules::Borders(Box::new(Borders::new(encoder.splitter(), Prefixes::new(odd), added.has_words())?))
             }
         };
-        let added = AddedText::new(encoder.added_text());
         let mut is_text: Vec<bool> = (0..derived.len() as u32)
             .map(|token| {
                 let counts = law == Law::All || derived.is_made(token) || derived.is_odd(token);
@@ -151,17 +157,30 @@ impl Cover {
                 *is_text = value;
             }
         };
-        if law == Law::Canonical && !added.is_empty() {
-            // What spells an added token is not encoded with others.
-            let spells = |&token: &u32| added.behind(&[], derived.token(token), false).is_none();
+        let scans = [&[] as &[u8], b"x"].map(Scan::behind);
+        if !added.may_refuse() {
+            // What spells an added token is not encoded with others. Where one may be refused, so may be what it hides.
+            let spells = |&token: &u32| added.spell(&Scan::default(), derived.token(token)).is_none();
             (0..derived.len() as u32).filter(spells).for_each(|token| set(token, false));
         }
-        added.ids().for_each(|token| set(token, true));
+        encoder.added_text().for_each(|token| set(token, true));
         if let Some(characters) = encoder.characters() {
             characters.byte_ids.iter().for_each(|&token| set(token, true));
         }
         excluded.iter().for_each(|&token| set(token, false));
         let sorted = Sorted::new(&derived, &is_text);
+        // An added token that no flag refuses may stand wherever no longer one does.
+        let is_delicate = |token: u32| match added.has(token) {
+            true => added.is_single_word(token),
+            false => {
+                let bytes = derived.token(token);
+                !scans.iter().all(|scan| added.spell(scan, bytes).is_some_and(|scan| scan.is_free()))
+            }
+        };
+        let around = match added.is_empty() {
+            true => Around::default(),
+            false => Around::new(&derived, &sorted, is_delicate),
+        };
         let neighbors = Neighbors::new(&derived);
         let (mut shape_of, mut shapes) = (Vec::new(), Vec::new());
         if let Rules::Borders(borders) = &rules {
@@ -184,6 +203,7 @@ impl Cover {
             neighbors,
             rules,
             added,
+            around,
             shape_of,
             shapes,
             lexicon,
@@ -204,12 +224,12 @@ impl Cover {
 
     /// The coverings of the empty text.
     pub fn start(&self) -> State {
-        let node = self.node(None, START, 0, Tail::default(), Vec::new());
+        let node = self.node(None, START, 0, Tail::default(), Scan::default());
         State { length: 0, heads: vec![Head { node, low: 0, high: self.sorted.len(), offset: 0 }] }
     }
 
-    fn node(&self, parent: Option<Arc<Node>>, token: u32, end: usize, tail: Tail, begun: Vec<Begun>) -> Arc<Node> {
-        Arc::new(Node { id: self.next_id.fetch_add(1, Ordering::Relaxed), parent, token, end, tail, begun })
+    fn node(&self, parent: Option<Arc<Node>>, token: u32, end: usize, tail: Tail, scan: Scan) -> Arc<Node> {
+        Arc::new(Node { id: self.next_id.fetch_add(1, Ordering::Relaxed), parent, token, end, tail, scan })
     }
 
     /// The coverings of the text with one byte more, and the nodes that this made.
@@ -238,21 +258,20 @@ impl Cover {
     fn follow(&self, node: &Arc<Node>, place: usize, end: usize) -> Result<Option<Arc<Node>>> {
         let (token, derived) = (self.sorted.token(place), self.derived());
         let bytes = derived.token(token);
-        let made = |tail, begun| Some(self.node(Some(Arc::clone(node)), token, end, tail, begun));
+        let made = |tail, scan| Some(self.node(Some(Arc::clone(node)), token, end, tail, scan));
         if matches!(self.rules, Rules::None) {
-            return Ok(made(Tail::default(), Vec::new()));
+            return Ok(made(Tail::default(), Scan::default()));
         }
-        let is_added = self.added.has(token);
-        let begun = match self.added.is_empty() {
-            true => Vec::new(),
-            false => match self.added.behind(&node.begun, bytes, is_added) {
-                Some(begun) => begun,
+        let scan = match self.added.is_empty() {
+            true => Scan::default(),
+            false => match self.scanned(node, token)? {
+                Some(scan) => scan,
                 None => return Ok(None),
             },
         };
-        if is_added {
+        if self.added.has(token) {
             // What it stands behind must be able to end there; what comes after it starts anew.
-            return Ok(if self.tail_may_end(&node.tail)? { made(Tail::default(), begun) } else { None });
+            return Ok(if self.tail_may_end(&node.tail)? { made(Tail::default(), scan) } else { None });
         }
         let is_pair = self.is_pair(node.token, token);
         match &self.rules {
@@ -263,14 +282,14 @@ impl Cover {
                 if verdict == Verdict::Never || verdict == Verdict::IfPair && !is_pair {
                     return Ok(None);
                 }
-                Ok(made(borders.followed(&node.tail, bytes, is_pair, derived.is_odd(token))?, begun))
+                Ok(made(borders.followed(&node.tail, bytes, is_pair, derived.is_odd(token))?, scan))
             }
             Rules::Characters(fallback) => {
                 let open = match bytes {
                     [byte] if fallback.is_byte(&derived, token) => fallback.behind(node.tail.open(), *byte),
                     _ => is_pair.then(Vec::new),
                 };
-                Ok(open.and_then(|open| made(Tail::unfinished(open), begun)))
+                Ok(open.and_then(|open| made(Tail::unfinished(open), scan)))
             }
         }
     }
@@ -337,7 +356,7 @@ impl Cover {
             let verdict = match known.get(&(look.clone(), is_whole)) {
                 Some(verdict) => *verdict,
                 None => {
-                    let wanted = Wanted { is_whole, never_whole: Vec::new() };
+                    let wanted = Wanted { is_whole, ..Wanted::default() };
                     let verdict = borders.verdict_of_bytes(tail, bytes, &wanted)?;
                     known.insert((look, is_whole), verdict);
                     verdict
@@ -369,7 +388,7 @@ impl Cover {
             if !derived.is_made(token) {
                 continue;
             }
-            let wanted = Wanted { is_whole: false, never_whole: borders.completed(tail, bytes) };
+            let wanted = Wanted { never_whole: borders.completed(tail, bytes), ..Wanted::default() };
             changed.insert(place, borders.verdict_of_bytes(tail, bytes, &wanted)?);
         }
         let mut peculiar: Vec<_> =
@@ -404,11 +423,7 @@ impl Cover {
             Rules::Characters(fallback) => self.weights_of_characters(fallback, node, probability),
             Rules::Borders(borders) => self.weights_at_borders(borders, node, probability)?,
         };
-        if !node.begun.is_empty() {
-            self.added.completing(&self.derived(), &self.sorted, &node.begun, &mut |low, high| {
-                weights.get_mut(low..high).unwrap_or_default().fill(0.0);
-            });
-        }
+        self.exclude_around(node, &mut |low, high| weights.get_mut(low..high).unwrap_or_default().fill(0.0))?;
         Ok(weights)
     }
 
@@ -489,7 +504,7 @@ impl Cover {
 
     /// Whether the text may end with just the tokens of a head.
     pub fn may_end(&self, head: &Head) -> Result<bool> {
-        if head.offset > 0 {
+        if head.offset > 0 || !head.node.scan.may_end() {
             return Ok(false);
         }
         self.tail_may_end(&head.node.tail)

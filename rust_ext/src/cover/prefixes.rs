@@ -29,15 +29,6 @@ impl Prefixes {
         Prefixes { texts }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// All texts with their numbers.
-    pub fn texts(&self) -> &[(Vec<u8>, u32)] {
-        &self.texts
-    }
-
     /// All of them, of which nothing is there.
     pub fn all(&self) -> Begun {
         Begun { from: 0, to: self.texts.len(), length: 0 }
