@@ -41,14 +41,19 @@ STOP = 256
 # One of every kind of character that a pattern tells apart, and every letter that a contraction is spelled with.
 LETTERS = "xXé\u01c5\u02b0漢㐀"  # Ll, Lu, Ll outside ASCII, Lt, Lm, Lo in and outside the range that DeepSeek cuts out
 CONTRACTIONS = "strevmldSTREVMLDſ"
-OTHERS = "\u03011²Ⅷ \t\n\r'./…©\x00\ufffd"  # M, Nd, No, Nl, white space, P in and outside ASCII, S, Cc
+# P and Cf that are word characters, M, Nd, No, Nl, white space, P in and outside ASCII, S, Cc
+OTHERS = "_\u200d\u03011²Ⅷ \t\n\r'./…©\x00\ufffd"
 ALPHABET = LETTERS + CONTRACTIONS + OTHERS
 
 # cl100k sees white space at the end of a text as one pretoken; what it becomes otherwise may show two characters later.
 WHITE_SPACE = " \nx"
+# A pattern of one's own may group digits from the right: how many are yet to come then moves all borders before.
+DIGITS = tuple("1" * count + end for count in (2, 3, 4) for end in ("", "x", " "))
+# Behind an added token that is not all there: whether it counts may depend on whether a word goes on.
+ADDED_ENDS = (b"", b"x", b" ", b".", b"1")
 
 KINDS = regex.compile(
-    r"(?s)(\s)|([一-龥぀-ゟ゠-ヿ])|(ſ)|(▁)|(\p{Lu})|(\p{Ll})|(\p{Lt})|(\p{Lm})|(\p{Lo})|(\p{M})|(\p{Nd})|(\p{N})|(\p{P})|(\p{S})|(.)"
+    r"(?s)(\s)|(\p{Pc}|\u200c|\u200d)|([一-龥぀-ゟ゠-ヿ])|(ſ)|(▁)|(\p{Lu})|(\p{Ll})|(\p{Lt})|(\p{Lm})|(\p{Lo})|(\p{M})|(\p{Nd})|(\p{N})|(\p{P})|(\p{S})|(.)"
 )
 
 
@@ -102,8 +107,9 @@ class Canonical:
     """Which token sequences of a BPE tokenizer are canonical as far as they go.
 
     ``depth``: how many characters continuations have, over ``alphabet``, after a character that has begun was completed
-    or broken. One, and three of white space, are enough for every pattern with a name. ``broken``: whether a character
-    may stay broken. Of added tokens, those without flags are known.
+    or broken. One, three of white space, and four of digits are enough for every pattern with a name, and for digits in
+    groups of three from the right. ``broken``: whether a character may stay broken. Added tokens that take white space
+    are not known.
     """
 
     def __init__(
@@ -112,13 +118,13 @@ class Canonical:
         self.tokenizer, self.vocab, self.stages = tokenizer, tokenizer.vocab, tokenizer.pattern.stages
         self.depth, self.alphabet, self.broken = depth, alphabet, broken
         self.added = [
-            {"id": token.id, "content": text, "special": token.special}
+            {"id": token.id, "content": text, "special": token.special, "single_word": token.single_word}
             for text, token in self.vocab.added_tokens.items()
         ]
         if all(token.special for token in self.vocab.added_tokens.values()):
             self.added = []  # special tokens are text here, and change nothing unless another is inside
-        if any(t.single_word or t.lstrip or t.rstrip for t in self.vocab.added_tokens.values()):
-            raise NotImplementedError("added tokens with flags")
+        if any(t.lstrip or t.rstrip for t in self.vocab.added_tokens.values() if not t.special):
+            raise NotImplementedError("texts that are encoded alike")
         apart = [] if self.vocab.characters is not None else [token.id for token in self.vocab.added_tokens.values()]
         control = {*apart, *self.vocab.special_tokens.values()}
         self._tokens = [b"" if index in control else token for index, token in enumerate(self.vocab.tokens)]
@@ -162,6 +168,7 @@ class Canonical:
         start, known = "".join(character for character, _ in characters), [size for _, size in characters]
         ends = ["".join(end) for size in range(self.depth + 1) for end in product(self.alphabet, repeat=size)]
         ends += ["".join(end) for size in range(self.depth + 1, 4) for end in product(WHITE_SPACE, repeat=size)]
+        ends += DIGITS
         if not begun or self.broken:
             for end in ends:
                 yield start + "\ufffd" * len(begun) + end, known + [1] * (len(begun) + len(end))
@@ -172,7 +179,8 @@ class Canonical:
             text = entry["content"].encode()
             for cut in range(1, len(text)):
                 if data.endswith(text[:cut]):
-                    yield self._broken(data + text[cut:])
+                    for end in ADDED_ENDS:
+                        yield self._broken(data + text[cut:] + end)
 
     def _broken(self, data: bytes) -> tuple[str, list[int]]:
         characters, begun = read(data)

@@ -60,7 +60,7 @@ class ByteSampler:
     A tokenizer that normalizes text (NFC of Qwen) makes this a model of normalized text: a prefix must be normalized.
 
     Raises VocabMismatchError for a tokenizer that the law cannot be exact for: Unigram, WordPiece, added tokens that
-    depend on what is around them, tokens that merges never make.
+    take the white space beside them.
     """
 
     def __init__(
@@ -230,20 +230,43 @@ def _has_space(tokenizer: Tokenizer) -> bool:
 
 def _check_canonical(tokenizer: Tokenizer, cover: _core.Cover) -> bool:
     """Raises VocabMismatchError for what law "canonical" would not be exact for; else :func:`_has_space`."""
-    flags = [
-        text
-        for text, token in tokenizer.vocab.added_tokens.items()
-        if not token.special and (token.lstrip or token.rstrip or token.single_word)
-    ]
     has_space = _has_space(tokenizer)
-    instead = 'law="all" takes the tokens as they are'
-    if flags:
-        raise VocabMismatchError(
-            f"{tokenizer.name} has {len(flags)} added tokens that depend on the text around them, such as "
-            f"{flags[0]!r}; {instead}"
-        )
-    if cover.odd:
-        raise VocabMismatchError(
-            f"{tokenizer.name} has {cover.odd} tokens that are whole pretokens but that merges never make; {instead}"
-        )
+    reason = _why_not_added(tokenizer)
+    if cover.odd and tokenizer.vocab.characters is not None:
+        reason = f"has {cover.odd} tokens that are whole texts but that merges never make"
+    if reason is not None:
+        raise VocabMismatchError(f'{tokenizer.name} {reason}; law="all" takes the tokens as they are')
     return has_space
+
+
+def _why_not_added(tokenizer: Tokenizer) -> str | None:
+    """What about the added tokens cannot be exact, if something cannot."""
+    tokens = tokenizer.vocab.added_tokens.values()
+    found = [token for token in tokens if not token.special]
+    strip = [token.text for token in found if token.lstrip or token.rstrip]
+    if strip:
+        return (
+            f"has {len(strip)} added tokens that take the white space beside them, such as {strip[0]!r}: texts with "
+            "and without it are encoded alike, and none has a probability of its own"
+        )
+    words = [token.text for token in found if token.single_word]
+    if words and tokenizer.vocab.characters is not None:
+        return f"merges characters and has {len(words)} added tokens that are single words, such as {words[0]!r}"
+    late = [token for token in found if token.normalized]
+    if late and len(late) < len(found) and any(token.single_word for token in late):
+        return f"looks for {late[0].text!r}, a single word, in what other added tokens leave"
+    # Tokens looked for later do not hide those looked for before, whatever is to the left.
+    for token in found:
+        for other in tokens:
+            if other.normalized != token.normalized and _may_overlap(token.text, other.text):
+                return f"looks for {token.text!r} and {other.text!r}, which may overlap, one after the other"
+    return None
+
+
+def _may_overlap(one: str, other: str) -> bool:
+    """Whether two texts may share a part of a text."""
+
+    def reaches(a: str, b: str) -> bool:
+        return any(a[start:].startswith(b) or b.startswith(a[start:]) for start in range(len(a)))
+
+    return reaches(one, other) or reaches(other, one)

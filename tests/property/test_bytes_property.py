@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from byte_checks import CLOSE, EVERY_BYTE, Canonical, Hashed, Markov, check, oracle, refused, sampler_of, toy
+from byte_checks import CLOSE, EVERY_BYTE, Canonical, Hashed, Markov, check, oracle, sampler_of, toy
 from bytes_reference import STOP, ByteOracle
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from vocabularies import Characters, characters, merging, ranked, words
 import bytetok as bt
 
 PATTERNS = ("gpt2", "cl100k", "o200k", "llama3", "qwen2", "deepseek-v3", "digits", "whitespace", "none")
+# Groups of digits from the right, in two stages: the borders depend on how many digits there will be.
+RIGHT_ALIGNED = (r"\d{1,3}(?=(?:\d{3})*(?!\d))", bt.SplitPattern.of("gpt2").stages[0])
 LAWS = ("canonical", "all")
 # Each example builds a vocabulary and enumerates a few hundred sequences at every prefix.
 FEW = settings(max_examples=max(5, settings().max_examples // 4))
@@ -26,6 +29,7 @@ LETTERS = (
     "a \n", "a'l", "a's ", "A'Sa", "1a", "1 ", " \t\n", "\r\n.", "a./ ", "aA ", "é ", "a×", "漢a", "\u2003 a", "😀 ",
     "ｱ1",
 )  # fmt: skip
+NUMBERS = ("1a", "1 ", "12", "1a \n", "²1")
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,15 @@ class Toy:
         merges = [f"{to_characters(left)}+{to_characters(right)}" for left, right in self.merges]
         return f"Toy({self.letters!r}, {merges}, {self.others}, {self.whole_first=}, {self.seed=})"
 
-    def tokenizer(self, pattern: str) -> bt.Tokenizer:
-        return toy(self.letters, self.merges, pattern, others=self.others, whole_first=self.whole_first)
+    def tokenizer(self, pattern: str | Sequence[str], **added: Sequence[str]) -> bt.Tokenizer:
+        options = {"others": self.others, "whole_first": self.whole_first, **added}
+        return toy(self.letters, self.merges, pattern, **options)  # type: ignore[arg-type]
 
 
 @st.composite
-def toys(draw: st.DrawFn, max_merges: int = 10) -> Toy:
+def toys(draw: st.DrawFn, max_merges: int = 10, alphabets: Sequence[str] = LETTERS) -> Toy:
     """Merges of any tokens, young ones more often, so that they cross whatever the pattern cuts."""
-    letters = draw(st.sampled_from(LETTERS)).encode()
+    letters = draw(st.sampled_from(alphabets)).encode()
     tokens = [bytes([byte]) for byte in dict.fromkeys(letters)]
     pairs: dict[tuple[bytes, bytes], None] = {}
     drawn = st.tuples(st.integers(0, 2**20), st.integers(0, 3))
@@ -62,8 +67,8 @@ def toys(draw: st.DrawFn, max_merges: int = 10) -> Toy:
     some = st.lists(st.sampled_from(letters), min_size=2, max_size=4).map(bytes)
     others = draw(st.lists(some, max_size=2, unique=True))
     others = [token for token in others if token not in tokens]
-    # With others, a token may be a whole pretoken that no merge makes: refused, and a case of its own.
-    whole_first = not others and draw(st.booleans())
+    # With others, a token may be a whole pretoken that no merge makes.
+    whole_first = draw(st.booleans())
     return Toy(letters, tuple(pairs), tuple(others), whole_first, draw(st.integers(0, 2**31)))
 
 
@@ -75,7 +80,7 @@ def texts(made: Toy, most: int = 7) -> st.SearchStrategy[bytes]:
     return st.lists(fragments, min_size=2, max_size=6).map(lambda parts: b"".join(parts)[:most])
 
 
-def truth_of(made: Toy, pattern: str, law: str, markov: bool = False) -> ByteOracle:
+def truth_of(made: Toy, pattern: str | Sequence[str], law: str, markov: bool = False) -> ByteOracle:
     tokenizer = made.tokenizer(pattern)
     size = tokenizer.vocab_size + made.seed % 3  # rows that pad the model's output
     model = Markov(made.seed, size) if markov else Hashed(made.seed, size)
@@ -83,12 +88,36 @@ def truth_of(made: Toy, pattern: str, law: str, markov: bool = False) -> ByteOra
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", [*PATTERNS, pytest.param(RIGHT_ALIGNED, id="right-aligned")])
 @FEW
 @given(data=st.data())
-def test_next_byte_is_that_of_the_covers(pattern: str, law: str, data: st.DataObject) -> None:
-    made = data.draw(toys())
+def test_next_byte_is_that_of_the_covers(pattern: str | tuple[str, ...], law: str, data: st.DataObject) -> None:
+    made = data.draw(toys(alphabets=NUMBERS if pattern is RIGHT_ALIGNED else LETTERS))
     check(truth_of(made, pattern, law, data.draw(st.booleans())), data.draw(texts(made)))
+
+
+# Letters that are words, and letters that are none.
+TOUCHING = ("a.", "ab ", "a_ ", "é. ", "1a-", "漢a ", ".\n ", "a'l")
+
+
+@st.composite
+def added_texts(draw: st.DrawFn, letters: str) -> dict[str, list[str]]:
+    """Added tokens of these letters by kind, which hold, begin and end one another."""
+    some = st.text(letters, min_size=1, max_size=4)
+    sorts = st.sampled_from(["added", "single", "single", "hiding"])
+    kinds = draw(st.dictionaries(some, sorts, min_size=1, max_size=4))
+    return {kind: [text for text in kinds if kinds[text] == kind] for kind in ("added", "single", "hiding")}
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "o200k", "whitespace", "none"])
+@FEW
+@given(data=st.data())
+def test_added_tokens_and_what_touches_them(pattern: str, data: st.DataObject) -> None:
+    made = data.draw(toys(alphabets=TOUCHING))
+    added = data.draw(added_texts(made.letters.decode()))
+    truth = oracle(made.tokenizer(pattern, **added), "canonical", seed=made.seed % 100)
+    parts = st.one_of(texts(made, 4), st.sampled_from([text.encode() for some in added.values() for text in some]))
+    check(truth, b"".join(data.draw(st.lists(parts, min_size=1, max_size=3)))[:7])
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -186,7 +215,6 @@ def test_character_schemes(by: str, prefix: str, law: str, data: st.DataObject) 
 def test_states_are_values(law: str, data: st.DataObject) -> None:
     made = data.draw(toys())
     truth = truth_of(made, data.draw(st.sampled_from(PATTERNS)), law)
-    assume(not refused(truth))
     sampler = sampler_of(truth)
     text = data.draw(texts(made))
     assume(truth.log_prefix(text) > -math.inf)
@@ -221,7 +249,7 @@ def test_scores_are_those_step_by_step(law: str, data: st.DataObject) -> None:
     made = data.draw(toys())
     truth = truth_of(made, data.draw(st.sampled_from(PATTERNS)), law)
     text = data.draw(texts(made))
-    assume(text and not refused(truth) and truth.log_prefix(text) > -math.inf)
+    assume(text and truth.log_prefix(text) > -math.inf)
     score = sampler_of(truth).score(text, marginals=True)
     rows = [truth.next_byte(text[:size]) for size in range(len(text))]
     steps = [row[byte] for row, byte in zip(rows, text, strict=True)]
@@ -243,7 +271,7 @@ def test_a_text_that_ends(law: str, data: st.DataObject) -> None:
     pattern = data.draw(st.sampled_from(PATTERNS))
     truth = truth_of(made, pattern, law)
     text = data.draw(texts(made, 6))
-    assume(not refused(truth) and truth.log_prefix(text) > -math.inf)
+    assume(truth.log_prefix(text) > -math.inf)
     ids = (*truth.tokenizer.encode(text), truth.stop_ids[0])
     by_tokens = sum(truth.logprobs(ids[:at])[index] for at, index in enumerate(ids))
     masses = truth.masses(text)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from byte_checks import CLOSE, END, EVERY_BYTE, START, check, chi_square, oracle, same, sampler_of, toy
-from bytes_reference import STOP, ByteChain, ByteOracle, Canonical, Encoded, Hashed
+from bytes_reference import STOP, ByteChain, ByteOracle, Canonical, Encoded, Hashed, batched
 from sentencepiece_files import BYTES
 
 import bytetok as bt
 from bytetok.errors import ImpossibleByteError, VocabMismatchError
 from bytetok.tokenizer import SplitPattern
+from bytetok.tokenizer.derivation import pretoken_encoder
+from bytetok.tokenizer.references import available_references
 from bytetok.tokenizer.vocab import CharacterScheme
 
 both_laws = pytest.mark.parametrize("law", ["canonical", "all"])
@@ -258,18 +261,67 @@ def test_whole_pretokens_that_merges_make_too(law: str, pattern: str) -> None:
     check(oracle(made, law), "abb ab")
 
 
+@both_laws
 @pytest.mark.parametrize("pattern", ["gpt2", "none"])
-def test_whole_pretokens_that_no_merge_makes(pattern: str) -> None:
-    """``ignore_merges``: whether the token counts shows when the pretoken ends. Exact, or refused."""
+def test_whole_pretokens_that_no_merge_makes(law: str, pattern: str) -> None:
+    """``ignore_merges``: whether the token counts shows when the pretoken ends."""
     made = toy("abc ", "a+b,_+a", pattern, others=[b"abc", b" abc"], whole_first=True)
-    check(oracle(made, "all"), "abc abc")
+    check(oracle(made, law), "abc abca")
+
+
+def test_what_merges_make_of_a_whole_pretoken_is_no_pretoken() -> None:
+    made = toy("abc ", "a+b,_+a", "gpt2", others=[b"abc"], whole_first=True)
+    ab, c, odd = map(made.vocab.id_of, (b"ab", b"c", b"abc"))
     truth = oracle(made, "canonical")
-    assert len(truth.covers(b"abc")) == 2  # alone, or as the beginning of a longer pretoken
-    try:
-        sampler = sampler_of(truth)
-    except VocabMismatchError:
-        return
-    check(truth, "abc abca", sampler=sampler)
+    # alone, or as the beginning of a longer one
+    assert {ids for ids, _, _ in truth.covers(b"abc")} == {(odd,), (ab, c)}
+    assert all(ids[:2] != (ab, c) for ids, _, _ in truth.covers(b"abc "))
+    assert all(ids[0] != odd for ids, _, _ in truth.covers(b"abca"))
+    assert {ids for ids, _, _ in truth.covers(b"aabc")} >= {(made.vocab.id_of(b"a"), ab, c)}
+    sampler = sampler_of(truth)
+    for text in ("abc", "abc abc", "abcabc", "aabc", "cabc ", " abc a"):
+        check(truth, text, sampler=sampler)
+
+
+ODD = toy(
+    "a1 \n'", "a+a,1+1,_+a", others=[b"a1", b"111", b"\n\n", b"  ", b"'aa", b"aaa", b"aaaaa", b" \n", b"11a", b"\n "],
+    whole_first=True,
+)  # fmt: skip
+
+
+@every_pattern
+def test_whole_pretokens_where_borders_are_in_doubt(pattern: str) -> None:
+    check_all(ODD, "canonical", pattern, "a11 a", "1111", "\n\na", "a  a", "  \n a", "'aaa", "aaaaaa", "\n \n")
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k", "none"])
+@pytest.mark.parametrize("text", [b"\xc3\xa9 ", b"a\xc3\xa9a", b"\xc3a", b"\xc3\xc3\xa9", b" \xc3"])
+def test_whole_pretokens_that_end_inside_a_character(pattern: str, text: bytes) -> None:
+    others = [b"a\xc3", b" \xc3", b"\xc3\xc3", b"\xc3\xa9a"]
+    made = toy(b"a \xc3\xa9", [(b"\xc3", b"\xa9")], pattern, others=others, whole_first=True)
+    check(oracle(made, "canonical"), text)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("llama3" not in available_references(), reason="llama3 is not in the cache")
+def test_the_whole_pretokens_of_llama_3() -> None:
+    """588 tokens that merges never make; of two of them, all spellings, by a model that knows few other tokens."""
+    made = bt.Tokenizer.load("llama3")
+    assert isinstance(made, bt.Tokenizer)
+    vocab = made.vocab
+    ids = [index for index, is_ordinary in enumerate(vocab.ordinary()) if is_ordinary]
+    merging = pretoken_encoder(vocab, whole_first=False)
+    by_merges = merging.encode_batch([vocab.tokens[index] for index in ids], "text", 1)
+    odd = {index: merged for index, merged in zip(ids, by_merges, strict=True) if list(merged) != [index]}
+    assert len(odd) == 588
+    for token, after in ((b"lardan", b"x"), (" việc".encode(), b".")):
+        index = vocab.id_of(token)
+        spelled = [index, *odd[index], *(vocab.id_of(other) for other in (b"x", b" x", b".", after))]
+        stop = vocab.special_tokens["<|end_of_text|>"]
+        some = {stop, *spelled, *(vocab.id_of(bytes([byte])) for byte in token)}
+        model = Hashed(1, made.vocab_size, never=sorted(set(range(made.vocab_size)) - some))
+        truth = oracle(made, "canonical", model=model, start=False, stops=[stop])
+        check(truth, token + after, first=len(token))
 
 
 @both_laws
@@ -282,6 +334,83 @@ def test_added_tokens_that_are_not_special(law: str, pattern: str) -> None:
     ways = [ids for ids, spelled, _ in truth.covers(b"<ab>") if spelled == b"<ab>"]
     assert (added,) in ways
     assert (len(ways) == 1) == (law == "canonical")
+
+
+@both_laws
+@pytest.mark.parametrize("pattern", ["gpt2", "o200k", "none"])
+def test_added_tokens_that_are_single_words(law: str, pattern: str) -> None:
+    """Whether a token counts shows one character later; where it is refused, its text is text, all of it."""
+    made = toy("aU.S 1", "U+.,S+.,_+U,1+1,11+11,.+1,U.+S,U.S+.,.+a", pattern, single=["U.S.", "1111"], added=[".1"])
+    truth = oracle(made, law)
+    sampler = sampler_of(truth)
+    for text in ("U.S.", "aU.S. ", "U.S.a", "U.S..", "1111a", " 1111 ", "11111", "a1111", ".1111", "U.S.1"):
+        check(truth, text, sampler=sampler)
+
+
+def test_a_single_word_takes_its_text_only_between_others() -> None:
+    made = toy("ab ", "a+b,_+ab", "gpt2", single=["ab"])
+    (word,) = (token.id for text, token in made.vocab.added_tokens.items() if text == "ab")
+    merged = made.vocab.id_of(b"ab")
+    truth = oracle(made, "canonical")
+    spelled = {ids for ids, text, _ in truth.covers(b"ab") if text == b"ab"}
+    assert spelled == {(word,), (merged,)}  # the second if a letter comes next
+    assert all(ids[0] != word for ids, _, _ in truth.covers(b"aba"))
+    assert all(ids[0] == word for ids, _, _ in truth.covers(b"ab "))
+    check(truth, "ab aba ab")
+
+
+@pytest.mark.parametrize("text", ["aé", "é", "é漢", "漢é "])
+def test_a_single_word_beside_half_a_character(text: str) -> None:
+    """Whether a character is a word's may show before it is whole, or not."""
+    data = "é漢.\u2003".encode() + b"a \xff"
+    made = toy(data, [(b"\xc3", b"\xa9"), (b"\xe6", b"\xbc"), (b"a", b"\xe2")], "gpt2", single=["é", "a"])
+    truth = oracle(made, "canonical")
+    for some in (text.encode(), text.encode() + b"\xe6\xbc", text.encode() + b"\xe2\x80\x83", text.encode() + b"\xff"):
+        check(truth, some[:6])
+
+
+def test_a_control_token_hides_what_begins_in_it() -> None:
+    made = toy("abc", "a+b,b+c,ab+c", "none", added=["bc"], hiding=["abc"])
+    truth = oracle(made, "canonical")
+    (found,) = (token.id for text, token in made.vocab.added_tokens.items() if text == "bc")
+    assert all(found not in ids for ids, _, _ in truth.covers(b"abc"))
+    for text in ("abc", "bbc", "ababc", "aabca"):
+        check(truth, text)
+
+
+@pytest.mark.parametrize("name", ["legal-32k", "finance-32k"])
+def test_the_shipped_vocabularies_with_single_words(name: str) -> None:
+    made = bt.Tokenizer.load(Path(__file__).parents[2] / "vocab" / name)
+    assert isinstance(made, bt.Tokenizer)
+    words = [token for token in made.vocab.added_tokens.values() if token.single_word]
+    assert len(words) > 40
+    word = made.vocab.added_tokens["U.S."]
+    spelled = made.encode("U.S.x")
+    assert word.single_word
+    assert word.id not in spelled
+    # A model that is sure of one text or the other, token by token.
+    whole = made.encode("U.S. x")
+    assert whole[0] == word.id
+    for ids, after, never in ((spelled, "x", " ."), (whole, " ", "U")):
+        others = sorted(set(range(made.vocab_size)) - {*ids, made.vocab.special_tokens["<|endoftext|>"]})
+        truth = Hashed(1, made.vocab_size, never=others)
+        lm = bt.TokenLM(batched(truth), made, stop_ids=[made.vocab.special_tokens["<|endoftext|>"]])
+        row = bt.ByteSampler(lm).next_byte("U.S.")
+        assert np.isfinite(row[ord(after)])
+        assert not any(np.isfinite(row[ord(other)]) for other in never)
+        assert np.isfinite(row[STOP]) == (ids is whole)
+
+
+def test_added_tokens_that_take_white_space_are_refused() -> None:
+    base = toy("ab ", "a+b", "gpt2", added=["ab"])
+    (token,) = (token for text, token in base.vocab.added_tokens.items() if text == "ab")
+    added = {**base.vocab.added_tokens, "ab": token._replace(lstrip=True)}
+    made = bt.Tokenizer(bt.Vocab(base.vocab.tokens, base.vocab.merges, added), base.pattern)
+    assert made.encode("a ab") == made.encode("aab")  # what the token took is gone
+    truth = oracle(base, "canonical")
+    truth.tokenizer = made
+    with pytest.raises(VocabMismatchError, match="white space beside them, such as 'ab'"):
+        sampler_of(truth)
 
 
 @both_laws

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from byte_checks import chi_square, oracle, sampler_of, toy
+from byte_checks import Canonical, chi_square, oracle, sampler_of, toy
 
 import bytetok as bt
 from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError, VocabMismatchError
@@ -172,6 +172,17 @@ def patterned(pattern: str) -> ByteSampler:
 def test_a_pattern_that_cannot_be_followed_is_an_error(pattern: str) -> None:
     with pytest.raises(VocabMismatchError, match="cannot be followed byte by byte"):
         patterned(pattern)
+
+
+def test_digits_grouped_from_the_right() -> None:
+    """1111 is 1 and 111: where the first group ends depends on how many digits are yet to come."""
+    sampler = patterned(r"\d{1,3}(?=(?:\d{3})*(?!\d))|\D+")
+    truth = oracle(sampler.tokenizer, "canonical")
+    # Farther ahead than any group, over every kind of character that the pattern knows.
+    slow = oracle(sampler.tokenizer, "canonical", canonical=Canonical(sampler.tokenizer, depth=7, alphabet="1a "))
+    for text in (b"1", b"11", b"111", b"1111", b"11111"):
+        assert sampler.state(text).log_prefix == pytest.approx(truth.log_prefix(text), abs=1e-10)
+        assert slow.log_prefix(text) == pytest.approx(truth.log_prefix(text), abs=1e-10)
 
 
 def test_a_long_text_is_let_go_of_on_a_small_stack() -> None:

@@ -1,158 +1,147 @@
-//! Added tokens of a text that is not all there yet.
-//!
-//! The encoder takes the leftmost added token, the longest of several, before anything else. So ordinary tokens may not
-//! spell one together, and an added token may not go on as a longer one. What a text may yet complete is kept as
-//! stretches of the sorted list of added tokens.
+//! Which tokens may follow as far as added tokens are concerned: see [`super::scan`].
 
-use std::collections::HashSet;
-
+use super::borders::{Borders, Verdict, Wanted};
+use super::prefixes::Begun;
+use super::scan::{Next, Scan, is_word};
 use super::sorted::Sorted;
+use super::{Cover, Node, Rules};
+use crate::Result;
 use crate::encode::Derived;
 
-/// Added tokens by their bytes.
-pub struct AddedText {
-    texts: Vec<(Vec<u8>, u32)>,
-    ids: HashSet<u32>,
-    /// Whether one of them begins with a byte.
-    begins: [bool; 256],
+/// What is known of the sorted vocabulary for the sake of added tokens.
+#[derive(Default)]
+pub struct Around {
+    /// Tokens that hold a text that may be found in them, or that they complete.
+    delicate: Vec<u32>,
+    /// Stretches of tokens that begin with a word character, and of those that begin with another.
+    words: Vec<(usize, usize)>,
+    others: Vec<(usize, usize)>,
+    /// Tokens whose first character is not all there.
+    cut: Vec<u32>,
 }
 
-/// Added tokens that have begun: a stretch of the list, and how many bytes of them are there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Begun {
-    from: usize,
-    to: usize,
-    length: usize,
-}
-
-impl AddedText {
-    pub fn new(mut texts: Vec<(Vec<u8>, u32)>) -> Self {
-        texts.retain(|(text, _)| !text.is_empty());
-        texts.sort();
-        let ids = texts.iter().map(|(_, id)| *id).collect();
-        let mut begins = [false; 256];
-        for begin in texts.iter().filter_map(|(text, _)| text.first()) {
-            if let Some(begins) = begins.get_mut(usize::from(*begin)) {
-                *begins = true;
+impl Around {
+    /// Of a vocabulary, in which `is_delicate` says of a token whether it needs to be looked at.
+    pub fn new(derived: &Derived<'_>, sorted: &Sorted, is_delicate: impl Fn(u32) -> bool) -> Self {
+        let mut around = Around::default();
+        for place in 0..sorted.len() {
+            let bytes = derived.token(sorted.token(place));
+            if is_delicate(sorted.token(place)) {
+                around.delicate.push(place as u32);
             }
-        }
-        AddedText { texts, ids, begins }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// Whether a token is one of them.
-    pub fn has(&self, token: u32) -> bool {
-        self.ids.contains(&token)
-    }
-
-    /// Their ids.
-    pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.texts.iter().map(|(_, id)| *id)
-    }
-
-    fn all(&self) -> Begun {
-        Begun { from: 0, to: self.texts.len(), length: 0 }
-    }
-
-    /// Those that go on with a byte.
-    fn next(&self, begun: Begun, byte: u8) -> Begun {
-        let stretch = self.texts.get(begun.from..begun.to).unwrap_or_default();
-        let at = |text: &Vec<u8>| text.get(begun.length).map_or(-1, |&byte| i16::from(byte));
-        let from = begun.from + stretch.partition_point(|(text, _)| at(text) < i16::from(byte));
-        let to = begun.from + stretch.partition_point(|(text, _)| at(text) <= i16::from(byte));
-        Begun { from, to, length: begun.length + 1 }
-    }
-
-    /// Whether one of them is complete.
-    fn is_complete(&self, begun: Begun) -> bool {
-        begun.from < begun.to && self.texts.get(begun.from).is_some_and(|(text, _)| text.len() == begun.length)
-    }
-
-    /// Goes on with bytes; `None` if an added token is complete on the way.
-    fn follow(&self, mut begun: Begun, bytes: &[u8]) -> Option<Begun> {
-        for &byte in bytes {
-            begun = self.next(begun, byte);
-            if begun.from >= begun.to {
-                break;
-            }
-            if self.is_complete(begun) {
-                return None;
-            }
-        }
-        Some(begun)
-    }
-
-    /// What has begun behind a token; `None` if the token may not stand there.
-    pub fn behind(&self, begun: &[Begun], bytes: &[u8], is_added: bool) -> Option<Vec<Begun>> {
-        let mut now = Vec::new();
-        for &earlier in begun {
-            let later = self.follow(earlier, bytes)?;
-            if later.from < later.to {
-                now.push(later);
-            }
-        }
-        if is_added {
-            let mut longer = bytes.iter().fold(self.all(), |begun, &byte| self.next(begun, byte));
-            longer.from += usize::from(self.is_complete(longer));
-            if longer.from < longer.to {
-                now.push(longer);
-            }
-            return Some(now);
-        }
-        for (start, &byte) in bytes.iter().enumerate() {
-            if self.begins.get(usize::from(byte)) != Some(&true) {
-                continue;
-            }
-            let new = self.follow(self.all(), bytes.get(start..).unwrap_or_default())?;
-            if new.from < new.to {
-                now.push(new);
-            }
-        }
-        Some(now)
-    }
-
-    /// Calls `exclude` with each stretch of the sorted vocabulary whose tokens would complete what has begun.
-    pub fn completing(
-        &self,
-        derived: &Derived<'_>,
-        sorted: &Sorted,
-        begun: &[Begun],
-        exclude: &mut impl FnMut(usize, usize),
-    ) {
-        for &begun in begun {
-            self.descend(derived, sorted, begun, (0, sorted.len()), 0, exclude);
-        }
-    }
-
-    fn descend(
-        &self,
-        derived: &Derived<'_>,
-        sorted: &Sorted,
-        begun: Begun,
-        (low, high): (usize, usize),
-        offset: usize,
-        exclude: &mut impl FnMut(usize, usize),
-    ) {
-        let mut from = begun.from;
-        while from < begun.to {
-            let byte = self.texts.get(from).and_then(|(text, _)| text.get(begun.length)).copied();
-            let Some(byte) = byte else {
-                from += 1;
-                continue;
+            let first = (1..=bytes.len().min(4)).find_map(|length| is_word(bytes.get(..length)?));
+            let stretches = match first {
+                Some(true) => &mut around.words,
+                Some(false) => &mut around.others,
+                None => {
+                    around.cut.push(place as u32);
+                    continue;
+                }
             };
-            let next = self.next(Begun { from, ..begun }, byte);
-            let (low, high) = sorted.narrow(derived, low, high, offset, byte);
-            if low < high {
-                if self.is_complete(next) {
-                    exclude(low, high);
-                } else {
-                    self.descend(derived, sorted, next, (low, high), offset + 1, exclude);
+            match stretches.last_mut() {
+                Some((_, end)) if *end == place => *end += 1,
+                _ => stretches.push((place, place + 1)),
+            }
+        }
+        around
+    }
+}
+
+impl Cover {
+    /// The scan behind a node and a token, if that may follow as far as added tokens are concerned.
+    pub(super) fn scanned(&self, node: &Node, token: u32) -> Result<Option<Scan>> {
+        let bytes = self.derived().token(token);
+        if self.added.has(token) {
+            return Ok(self.added.find(&node.scan, token, bytes));
+        }
+        let Some(scan) = self.added.spell(&node.scan, bytes) else { return Ok(None) };
+        Ok(match &self.rules {
+            // Where everything may follow that the split pattern lets follow, there is no more to ask.
+            Rules::Borders(borders) if !scan.is_free() => self.fits(borders, node, token, &scan)?.then_some(scan),
+            _ => Some(scan),
+        })
+    }
+
+    /// Whether what must follow a token lets the pretokens end where they must.
+    fn fits(&self, borders: &Borders, node: &Node, token: u32, scan: &Scan) -> Result<bool> {
+        let derived = self.derived();
+        let bytes = derived.token(token);
+        let wanted = Wanted {
+            is_whole: derived.is_odd(token),
+            never_whole: borders.completed(&node.tail, bytes),
+            ..Wanted::default()
+        };
+        let is_pair = self.is_pair(node.token, token);
+        for reading in &scan.readings {
+            let next = match self.added.next(reading) {
+                Next::Anything => vec![(&[] as &[u8], None)],
+                Next::Word(is_word) => vec![(&[] as &[u8], Some(is_word))],
+                Next::Texts(texts) => texts,
+            };
+            for (rest, is_word) in next {
+                let wanted = Wanted { rest: rest.to_vec(), is_word, ..wanted.clone() };
+                let verdict = borders.verdict_of_bytes(&node.tail, bytes, &wanted)?;
+                if verdict == Verdict::Always || verdict == Verdict::IfPair && is_pair {
+                    return Ok(true);
                 }
             }
-            from = next.to.max(from + 1);
+        }
+        Ok(false)
+    }
+
+    /// Calls `exclude` with stretches of the sorted vocabulary that hold all tokens that may not follow a node for the
+    /// sake of added tokens.
+    pub(super) fn exclude_around(&self, node: &Node, exclude: &mut impl FnMut(usize, usize)) -> Result<()> {
+        if self.added.is_empty() {
+            return Ok(());
+        }
+        let mut asked: Vec<(usize, usize)> = Vec::new();
+        let one = |&place: &u32| (place as usize, place as usize + 1);
+        // All that a reading says, but for tokens that complete something, is what the next character must be.
+        let plain = node.scan.readings.iter().filter(|reading| reading.wants().is_some());
+        match plain.min_by_key(|reading| reading.wants() != Some(None)) {
+            None => asked.push((0, self.sorted.len())),
+            Some(reading) => {
+                asked.extend(self.around.delicate.iter().map(one));
+                if let Some(Some(is_word)) = reading.wants() {
+                    asked.extend(self.around.cut.iter().map(one));
+                    let wrong = if is_word { &self.around.others } else { &self.around.words };
+                    if node.scan.readings.len() == 1 {
+                        wrong.iter().for_each(|&(low, high)| exclude(low, high));
+                    } else {
+                        asked.extend(wrong);
+                    }
+                }
+                for &begun in reading.not() {
+                    self.completing(begun, (0, self.sorted.len()), 0, &mut asked);
+                }
+            }
+        }
+        for place in asked.into_iter().flat_map(|(low, high)| low..high) {
+            if self.scanned(node, self.sorted.token(place))?.is_none() {
+                exclude(place, place + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stretches of tokens that complete a text that has begun.
+    fn completing(&self, begun: Begun, (low, high): (usize, usize), offset: usize, found: &mut Vec<(usize, usize)>) {
+        let texts = self.added.texts();
+        let mut last = None;
+        for byte in texts.rests(begun).filter_map(|(rest, _)| rest.first().copied()) {
+            if last.replace(byte) == Some(byte) {
+                continue;
+            }
+            let next = texts.next(begun, byte);
+            let (low, high) = self.sorted.narrow(&self.derived(), low, high, offset, byte);
+            if low < high {
+                if texts.complete(next).is_some() {
+                    found.push((low, high));
+                } else {
+                    self.completing(next, (low, high), offset + 1, found);
+                }
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::classes::Classes;
+use super::prefixes::{Begun, Prefixes};
+use super::tail::{END, Mark, Shape, Tail, is_pretoken};
 use crate::Result;
 use crate::split::Splitter;
 
@@ -22,49 +24,54 @@ pub enum Verdict {
     Always,
 }
 
-/// Whether a border between two tokens must be one of pretokens.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Mark {
-    /// How many characters are before it.
-    at: usize,
-    must: bool,
+/// A tail and a token behind it.
+struct Joined {
+    /// The tail, of which the unfinished character is finished or not in the token.
+    tail: Tail,
+    /// Where the border between the two is; inside a character it is nowhere.
+    border: Option<usize>,
+    /// What the token looks like.
+    shape: Shape,
 }
 
-/// The text since the last certain border, as stand-ins, and the borders between tokens in it.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Tail {
+/// What else is asked of a token that is to follow.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// Whether it must be a pretoken as a whole.
+    pub is_whole: bool,
+    /// From where to its end there must be no pretoken.
+    pub never_whole: Vec<usize>,
+    /// What must follow it.
+    pub rest: Vec<u8>,
+    /// Whether a word character must follow that, or none.
+    pub is_word: Option<bool>,
+}
+
+/// Something that may come after a text.
+struct End {
     text: Vec<char>,
-    marks: Vec<Mark>,
-    /// The bytes of a character that is not finished.
-    open: Vec<u8>,
+    /// How far into it the text goes that it comes after; nowhere if that ends inside a character.
+    from: Option<usize>,
+    /// How many characters of it must come.
+    rest: usize,
 }
 
-impl Tail {
-    /// With nothing but a character that is not finished.
-    pub fn unfinished(open: Vec<u8>) -> Self {
-        Tail { open, ..Tail::default() }
-    }
-
-    /// The bytes of a character that is not finished.
-    pub fn open(&self) -> &[u8] {
-        &self.open
+impl End {
+    /// Whether a word character comes behind what must come.
+    fn is_word(&self) -> bool {
+        self.text.get(self.rest).is_some_and(|&c| regex_syntax::is_word_character(c))
     }
 }
 
-/// What a token looks like to the pattern: its characters as stand-ins, and a character that it does not finish.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Shape {
-    pub text: Vec<char>,
-    pub open: Vec<u8>,
-}
-
-/// The characters that a character may still become, one of each kind, and what may come after it.
-type Ends = Arc<Vec<Vec<char>>>;
+/// The characters that a character may still become, one of each kind, each with what may come after it.
+type Ends = Arc<Vec<End>>;
 
 /// The split pattern, asked about beginnings of texts.
 pub struct Borders {
     splitter: Splitter,
     pub classes: Classes,
+    /// Tokens that are whole pretokens although merges never make them.
+    odd: Prefixes,
     probes: Ends,
     completions: Mutex<HashMap<Vec<u8>, Ends>>,
 }
@@ -73,11 +80,12 @@ pub struct Borders {
 const KEPT: usize = 2;
 
 impl Borders {
-    /// Of a splitter; an error for a pattern that looks behind.
-    pub fn new(splitter: &Splitter) -> Result<Self> {
-        let classes = Classes::new(splitter.patterns())?;
-        let probes = Arc::new(classes.probes());
-        Ok(Borders { splitter: splitter.clone(), classes, probes, completions: Mutex::new(HashMap::new()) })
+    /// Of a splitter, and of the tokens that are whole pretokens although merges never make them; `has_words` if word
+    /// characters are to be told from others. An error for a pattern that looks behind.
+    pub fn new(splitter: &Splitter, odd: Prefixes, has_words: bool) -> Result<Self> {
+        let classes = Classes::new(splitter.patterns(), has_words)?;
+        let probes = Arc::new(classes.probes().into_iter().map(|text| End { text, from: Some(0), rest: 0 }).collect());
+        Ok(Borders { splitter: splitter.clone(), classes, odd, probes, completions: Mutex::default() })
     }
 
     /// How a token looks behind text that leaves no literal open.
@@ -103,11 +111,11 @@ impl Borders {
                 }
             }
         }
-        let mut text = text.split_off(before.len());
+        let mut tail = Tail { text: text.split_off(before.len()), ..Tail::default() };
         if before.is_empty() {
-            text = self.collapsed(text, &[]).0;
+            self.shorten(&mut tail);
         }
-        Shape { text, open }
+        Shape { text: tail.text, open }
     }
 
     /// Whether what a token looks like depends on this tail.
@@ -135,36 +143,16 @@ impl Borders {
 
     /// What bytes look like behind this tail, with the character that they finish; to tell them apart.
     pub fn look(&self, tail: &Tail, bytes: &[u8]) -> Shape {
-        let (_, _, border, mut shape) = self.joined(tail, bytes);
+        let Joined { border, mut shape, .. } = self.joined(tail, bytes);
         shape.text.push(if border.is_some() { '|' } else { '-' });
         shape
     }
 
-    /// Shortens runs of one character, which no pattern tells from shorter ones, and moves the marks along.
-    fn collapsed(&self, text: Vec<char>, marks: &[Mark]) -> (Vec<char>, Vec<Mark>) {
-        let kept = self.classes.longest_count + KEPT;
-        let longest = 2 * kept;
-        if text.len() <= longest || self.classes.counts_groups {
-            return (text, marks.to_vec());
+    /// Shortens runs of one character, which no pattern tells from shorter ones.
+    fn shorten(&self, tail: &mut Tail) {
+        if !self.classes.counts_groups {
+            tail.shorten(self.classes.longest_count + KEPT);
         }
-        let mut short = Vec::with_capacity(text.len());
-        let mut moved = Vec::new();
-        let mut marks = marks.iter().peekable();
-        let mut start = 0;
-        for run in text.chunk_by(|a, b| a == b) {
-            let end = start + run.len();
-            let cut = if run.len() > longest { start + kept..end - kept } else { end..end };
-            while let Some(mark) = marks.next_if(|mark| mark.at <= end) {
-                if cut.contains(&mark.at) && !mark.must {
-                    continue;
-                }
-                let at = if mark.at >= cut.end { mark.at - cut.len() } else { mark.at };
-                moved.push(Mark { at: at - (start - short.len()), must: mark.must });
-            }
-            short.extend(run.iter().enumerate().filter(|(at, _)| !cut.contains(&(start + at))).map(|(_, c)| c));
-            start = end;
-        }
-        (short, moved)
     }
 
     /// What may come after a text that ends inside a character.
@@ -180,11 +168,22 @@ impl Borders {
         kinds.sort_unstable();
         kinds.dedup();
         let broken = vec![self.classes.stand_in(char::REPLACEMENT_CHARACTER); open.len()];
-        let starts = kinds.into_iter().map(|kind| vec![kind]).chain([broken]);
-        let ends = starts.flat_map(|start| self.probes.iter().map(move |probe| [start.as_slice(), probe].concat()));
+        let starts = kinds.into_iter().map(|kind| (vec![kind], None)).chain([(broken, Some(open.len()))]);
+        let ends = starts.flat_map(|(start, from)| {
+            let behind = move |probe: &End| End { text: [start.as_slice(), &probe.text].concat(), from, rest: 0 };
+            self.probes.iter().map(behind)
+        });
         let ends = Arc::new(ends.collect::<Vec<_>>());
         known.insert(open.to_vec(), Arc::clone(&ends));
         ends
+    }
+
+    /// What may come after a text that goes on with certain bytes.
+    fn ends_behind(&self, before: &[char], open: &[u8], rest: &[u8]) -> Ends {
+        let rest = self.shape_behind(before, &[open, rest].concat()).text;
+        let from = open.is_empty().then_some(0);
+        let behind = |probe: &End| End { text: [rest.as_slice(), &probe.text].concat(), from, rest: rest.len() };
+        Arc::new(self.probes.iter().map(behind).collect())
     }
 
     /// The places, in characters, where pretokens of `text` end.
@@ -202,70 +201,81 @@ impl Borders {
     }
 
     /// Whether a token of this shape may follow a tail that leaves nothing open.
-    pub fn verdict(&self, tail: &Tail, shape: &Shape) -> Result<Verdict> {
-        self.verdict_at(&tail.text, &tail.marks, Some(tail.text.len()), &shape.text, &shape.open)
+    pub fn verdict(&self, tail: &Tail, shape: &Shape, wanted: &Wanted) -> Result<Verdict> {
+        let (tail, shape) = (tail.clone(), shape.clone());
+        self.verdict_of(&Joined { border: Some(tail.text.len()), tail, shape }, wanted)
     }
 
     /// Whether a token may follow, whatever the tail.
-    pub fn verdict_of_bytes(&self, tail: &Tail, bytes: &[u8]) -> Result<Verdict> {
-        let (text, marks, border, shape) = self.joined(tail, bytes);
-        self.verdict_at(&text, &marks, border, &shape.text, &shape.open)
+    pub fn verdict_of_bytes(&self, tail: &Tail, bytes: &[u8], wanted: &Wanted) -> Result<Verdict> {
+        self.verdict_of(&self.joined(tail, bytes), wanted)
     }
 
-    /// A tail and a token behind it: the text before it, the marks, where the border between the two is (inside a
-    /// character it is nowhere), and the rest.
-    fn joined(&self, tail: &Tail, bytes: &[u8]) -> (Vec<char>, Vec<Mark>, Option<usize>, Shape) {
-        let mut text = tail.text.clone();
-        if tail.open.is_empty() {
-            let shape = self.shape_behind(&text, bytes);
-            let border = Some(text.len());
-            return (text, tail.marks.clone(), border, shape);
-        }
-        let whole = [tail.open.as_slice(), bytes].concat();
-        let goes_on = bytes.first().is_some_and(|byte| byte & 0xC0 == 0x80) && {
+    fn joined(&self, tail: &Tail, bytes: &[u8]) -> Joined {
+        let mut tail = tail.clone();
+        let open = std::mem::take(&mut tail.open);
+        let whole = [open.as_slice(), bytes].concat();
+        let goes_on = !open.is_empty() && bytes.first().is_some_and(|byte| byte & 0xC0 == 0x80) && {
             let first = whole.utf8_chunks().next();
-            first.is_some_and(|chunk| !chunk.valid().is_empty() || chunk.invalid().len() > tail.open.len())
+            first.is_some_and(|chunk| !chunk.valid().is_empty() || chunk.invalid().len() > open.len())
         };
         if goes_on {
-            let shape = self.shape_behind(&text, &whole);
-            return (text, tail.marks.clone(), None, shape);
+            let shape = self.shape_behind(&tail.text, &whole);
+            return Joined { tail, border: None, shape };
         }
-        for _ in &tail.open {
-            self.classes.push(&mut text, char::REPLACEMENT_CHARACTER);
+        for _ in &open {
+            self.classes.push(&mut tail.text, char::REPLACEMENT_CHARACTER);
         }
-        let shape = self.shape_behind(&text, bytes);
-        let border = Some(text.len());
-        (text, tail.marks.clone(), border, shape)
+        let shape = self.shape_behind(&tail.text, bytes);
+        Joined { border: Some(tail.text.len()), tail, shape }
     }
 
-    fn verdict_at(
-        &self,
-        text: &[char],
-        marks: &[Mark],
-        border: Option<usize>,
-        token: &[char],
-        open: &[u8],
-    ) -> Result<Verdict> {
+    fn verdict_of(&self, joined: &Joined, wanted: &Wanted) -> Result<Verdict> {
+        let Joined { tail, border, shape } = joined;
+        let border = *border;
+        let at = tail.text.len();
+        if border.is_none() && (tail.is_closed || wanted.is_whole) {
+            return Ok(Verdict::Never);
+        }
         let mut best = Verdict::Never;
-        let mut whole = [text, token].concat();
+        let mut whole = [tail.text.as_slice(), &shape.text].concat();
         let length = whole.len();
-        // A token that begins with a character it does not finish holds no border before that.
-        let last_inside = if open.is_empty() { length } else { length + 1 };
-        for end in self.ends(open).iter() {
+        let ends = match wanted.rest.is_empty() {
+            true => self.ends(&shape.open),
+            false => self.ends_behind(&whole, &shape.open, &wanted.rest),
+        };
+        for end in ends.iter() {
+            if wanted.is_word.is_some_and(|wanted| end.is_word() != wanted) {
+                continue;
+            }
             whole.truncate(length);
-            whole.extend_from_slice(end);
+            whole.extend_from_slice(&end.text);
             let borders = self.split(&whole)?;
             let is_border = border.is_some_and(|border| border == 0 || borders.binary_search(&border).is_ok());
-            let inside = |&at: &usize| at > text.len() && at < last_inside;
-            let unmarked = |&at: &usize| at < text.len() && marks.binary_search_by_key(&at, |mark| mark.at).is_err();
+            // A token that begins with a character it does not finish holds no border before that.
+            let last_inside = end.from.map_or(length + 1, |from| length + from);
+            let inside = |&place: &usize| place > at && place < last_inside;
+            let unmarked = |&place: &usize| place < at && !has_mark(&tail.marks, place);
             // Where the text ends inside a character, that border is nowhere but the character is before it.
-            let through = |&at: &usize| at == text.len() && border != Some(at) && at > 0 && !self.has_mark(marks, at);
-            if borders.iter().any(|at| inside(at) || unmarked(at) || through(at))
-                || marks.iter().any(|mark| mark.must && borders.binary_search(&mark.at).is_err())
+            let through = |&place: &usize| place == at && border.is_none() && at > 0 && !has_mark(&tail.marks, at);
+            if borders.iter().any(|place| inside(place) || unmarked(place) || through(place))
+                || tail.marks.iter().any(|mark| mark.must && borders.binary_search(&mark.at).is_err())
+                || tail.has_whole(&borders, border)
             {
                 continue;
             }
-            best = best.max(if is_border { Verdict::Always } else { Verdict::IfPair });
+            let last = end.from.map(|from| length + from);
+            let ends_whole = |&from: &usize| last.is_some_and(|last| is_pretoken(&borders, from, last));
+            if wanted.never_whole.iter().any(ends_whole) || wanted.is_whole && !border.is_some_and(|at| ends_whole(&at))
+            {
+                continue;
+            }
+            let must = tail.is_closed || wanted.is_whole;
+            best = best.max(match (is_border, must) {
+                (true, _) => Verdict::Always,
+                (false, true) => Verdict::Never,
+                (false, false) => Verdict::IfPair,
+            });
             if best == Verdict::Always {
                 break;
             }
@@ -273,25 +283,49 @@ impl Borders {
         Ok(best)
     }
 
-    fn has_mark(&self, marks: &[Mark], at: usize) -> bool {
-        marks.binary_search_by_key(&at, |mark| mark.at).is_ok()
+    /// Where the pretokens may begin that a token would complete as tokens that they are not.
+    pub fn completed(&self, tail: &Tail, bytes: &[u8]) -> Vec<usize> {
+        let ends = |begun: Begun| self.odd.complete(self.odd.follow(begun, bytes)).is_some();
+        tail.starts.iter().filter(|(_, begun)| ends(*begun)).map(|(at, _)| *at).collect()
     }
 
-    /// The tail behind a token that may follow; `is_pair` says whether BPE leaves the two side by side.
-    pub fn followed(&self, tail: &Tail, bytes: &[u8], is_pair: bool) -> Result<Tail> {
-        let (mut text, mut marks, border, shape) = self.joined(tail, bytes);
-        if let Some(at) = border.filter(|&at| at > 0 && !self.has_mark(&marks, at)) {
-            marks.push(Mark { at, must: !is_pair });
+    /// What is missing of each token that the pretokens of a tail may yet become.
+    pub fn rests<'a>(&'a self, tail: &'a Tail) -> impl Iterator<Item = &'a [u8]> {
+        tail.starts.iter().flat_map(|(_, begun)| self.odd.rests(*begun)).map(|(rest, _)| rest)
+    }
+
+    /// The tail behind a token that may follow; `is_pair` says whether BPE leaves the two side by side, `is_whole`
+    /// whether the token must be a pretoken as a whole.
+    pub fn followed(&self, tail: &Tail, bytes: &[u8], is_pair: bool, is_whole: bool) -> Result<Tail> {
+        let Joined { mut tail, border, shape } = self.joined(tail, bytes);
+        let must = !is_pair || is_whole || tail.is_closed;
+        if let Some(at) = border {
+            tail.never_whole.iter_mut().filter(|(_, to)| *to == END).for_each(|(_, to)| *to = at);
+            if at > 0 && !has_mark(&tail.marks, at) {
+                tail.marks.push(Mark { at, must });
+            }
         }
-        text.extend_from_slice(&shape.text);
-        let certain = self.certain(&text, &shape.open)?;
-        text.drain(..certain);
-        marks.retain(|mark| mark.at > certain);
-        for mark in &mut marks {
-            mark.at -= certain;
+        tail.never_whole.retain(|(_, to)| *to != END);
+        // No pretoken goes on over a border that must be there.
+        let earlier = std::mem::take(&mut tail.starts).into_iter().filter(|_| !must);
+        let own = border.map(|at| (at, self.odd.all()));
+        for (at, begun) in earlier.chain(own).filter(|_| !is_whole) {
+            let begun = self.odd.follow(begun, bytes);
+            if self.odd.complete(begun).is_some() {
+                tail.never_whole.push((at, END));
+            }
+            let begun = self.odd.longer(begun);
+            if !begun.is_empty() {
+                tail.starts.push((at, begun));
+            }
         }
-        let (text, marks) = self.collapsed(text, &marks);
-        Ok(Tail { text, marks, open: shape.open })
+        tail.is_closed = is_whole;
+        tail.text.extend_from_slice(&shape.text);
+        tail.open = shape.open;
+        let certain = self.certain(&tail.text, &tail.open)?;
+        tail.begin_at(certain);
+        self.shorten(&mut tail);
+        Ok(tail)
     }
 
     /// The last border up to which all are the same, whatever comes.
@@ -300,7 +334,7 @@ impl Borders {
         let mut whole = text.to_vec();
         for end in self.ends(open).iter() {
             whole.truncate(text.len());
-            whole.extend_from_slice(end);
+            whole.extend_from_slice(&end.text);
             let mut borders = self.split(&whole)?;
             borders.retain(|&at| at <= text.len());
             common = Some(match common {
@@ -325,10 +359,15 @@ impl Borders {
             self.classes.push(&mut text, char::REPLACEMENT_CHARACTER);
         }
         let borders = self.split(&text)?;
-        let unmarked = |&at: &usize| at < text.len() && !self.has_mark(&tail.marks, at);
+        let unmarked = |&at: &usize| at < text.len() && !has_mark(&tail.marks, at);
         let missed = |mark: &Mark| mark.must && borders.binary_search(&mark.at).is_err();
-        Ok(!borders.iter().any(unmarked) && !tail.marks.iter().any(missed))
+        let is_wrong = borders.iter().any(unmarked) || tail.marks.iter().any(missed);
+        Ok(!is_wrong && !tail.has_whole(&borders, Some(text.len())))
     }
+}
+
+fn has_mark(marks: &[Mark], at: usize) -> bool {
+    marks.binary_search_by_key(&at, |mark| mark.at).is_ok()
 }
 
 /// Whether these bytes are the beginning of a character.

@@ -42,13 +42,18 @@ struct Found {
 }
 
 impl Classes {
-    /// Of the stages of a pattern; an error if one of them looks at more than the text from a match on.
-    pub fn new(patterns: &[String]) -> Result<Self> {
+    /// Of the stages of a pattern; an error if one of them looks at more than the text from a match on. `has_words`: word
+    /// characters are of other kinds than all others.
+    pub fn new(patterns: &[String], has_words: bool) -> Result<Self> {
         let mut found = Found { longest_count: 1, ..Found::default() };
         for pattern in patterns {
             let invalid = |reason: String| Error::Pattern { pattern: pattern.clone(), reason };
             let tree = Expr::parse_tree(pattern).map_err(|error| invalid(error.to_string()))?;
             found.expression(&tree.expr).map_err(invalid)?;
+        }
+        if has_words {
+            let invalid = |reason: String| Error::Pattern { pattern: r"\w".to_owned(), reason };
+            found.delegate(r"\w", false).map_err(invalid)?;
         }
         // What is not UTF-8 splits as this character.
         found.sets.push(vec![(0xFFFD, 0xFFFD)]);

@@ -12,18 +12,24 @@ mod borders;
 mod characters;
 mod classes;
 mod pairs;
+mod prefixes;
+mod scan;
 mod sorted;
+mod tail;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use added::{AddedText, Begun};
-use borders::{Borders, Shape, Tail, Verdict};
+use added::Around;
+use borders::{Borders, Verdict, Wanted};
 use characters::Fallback;
 use pairs::Neighbors;
+use prefixes::Prefixes;
+use scan::{Scan, Scanner};
 use sorted::Sorted;
 pub use sorted::{Follow, Places};
+use tail::{Shape, Tail};
 
 use crate::Result;
 use crate::encode::{Derived, Encoder, Lexicon};
@@ -56,18 +62,21 @@ pub struct Cover {
     sorted: Sorted,
     neighbors: Neighbors,
     rules: Rules,
-    added: AddedText,
+    added: Scanner,
+    around: Around,
     /// What the token at each place of the sorted vocabulary looks like to the pattern, and all that.
     shape_of: Vec<u32>,
     shapes: Vec<Shape>,
+    /// The places of the tokens that are whole pretokens although merges never make them.
+    odd_places: Vec<u32>,
     tables: Mutex<HashMap<Tail, Arc<Table>>>,
-    not_behind: Mutex<HashMap<u32, Arc<Vec<u32>>>>,
+    not_behind: Mutex<HashMap<u32, Arc<Places>>>,
     next_id: AtomicU64,
 }
 
 /// Which tokens may follow a tail.
 struct Table {
-    by_shape: Vec<Verdict>,
+    by_shape: Arc<Vec<Verdict>>,
     /// Those for which it depends on more than that, by place.
     peculiar: Vec<(u32, Verdict)>,
     /// The places of those that may never follow, and of those that may if they are a pair; made when asked for.
@@ -83,8 +92,8 @@ pub struct Node {
     /// How many bytes of the text it spells.
     pub end: usize,
     tail: Tail,
-    /// Added tokens that have begun before its end.
-    begun: Vec<Begun>,
+    /// How the encoder may find added tokens in it.
+    scan: Scan,
 }
 
 impl Drop for Node {
@@ -126,33 +135,55 @@ impl Cover {
     pub fn new(encoder: &Encoder, law: Law, excluded: &[u32]) -> Result<Self> {
         let lexicon = encoder.lexicon().clone();
         let derived = lexicon.derived();
+        let added = match law {
+            Law::All => Scanner::default(),
+            Law::Canonical => Scanner::new(encoder.added_tokens()),
+        };
         let rules = match (law, encoder.characters()) {
             (Law::All, _) => Rules::None,
             (Law::Canonical, Some(characters)) => {
                 Rules::Characters(Box::new(Fallback::new(&lexicon, characters.byte_ids)))
             }
-            (Law::Canonical, None) => Rules::Borders(Box::new(Borders::new(encoder.splitter())?)),
+            (Law::Canonical, None) => {
+                let odd = derived.odd().iter().map(|&id| (derived.token(id).to_vec(), id)).collect();
+                Rules::Borders(Box::new(Borders::new(encoder.splitter(), Prefixes::new(odd), added.has_words())?))
+            }
         };
-        let added = AddedText::new(encoder.added_text());
         let mut is_text: Vec<bool> = (0..derived.len() as u32)
-            .map(|token| !derived.token(token).is_empty() && (law == Law::All || derived.is_made(token)))
+            .map(|token| {
+                let counts = law == Law::All || derived.is_made(token) || derived.is_odd(token);
+                counts && !derived.token(token).is_empty()
+            })
             .collect();
         let mut set = |token: u32, value: bool| {
             if let Some(is_text) = is_text.get_mut(token as usize) {
                 *is_text = value;
             }
         };
-        if law == Law::Canonical && !added.is_empty() {
-            // What spells an added token is not encoded with others.
-            let spells = |&token: &u32| added.behind(&[], derived.token(token), false).is_none();
+        let scans = [&[] as &[u8], b"x"].map(Scan::behind);
+        if !added.may_refuse() {
+            // What spells an added token is not encoded with others. Where one may be refused, so may be what it hides.
+            let spells = |&token: &u32| added.spell(&Scan::default(), derived.token(token)).is_none();
             (0..derived.len() as u32).filter(spells).for_each(|token| set(token, false));
         }
-        added.ids().for_each(|token| set(token, true));
+        encoder.added_text().for_each(|token| set(token, true));
         if let Some(characters) = encoder.characters() {
             characters.byte_ids.iter().for_each(|&token| set(token, true));
         }
         excluded.iter().for_each(|&token| set(token, false));
         let sorted = Sorted::new(&derived, &is_text);
+        // An added token that no flag refuses may stand wherever no longer one does.
+        let is_delicate = |token: u32| match added.has(token) {
+            true => added.is_single_word(token),
+            false => {
+                let bytes = derived.token(token);
+                !scans.iter().all(|scan| added.spell(scan, bytes).is_some_and(|scan| scan.is_free()))
+            }
+        };
+        let around = match added.is_empty() {
+            true => Around::default(),
+            false => Around::new(&derived, &sorted, is_delicate),
+        };
         let neighbors = Neighbors::new(&derived);
         let (mut shape_of, mut shapes) = (Vec::new(), Vec::new());
         if let Rules::Borders(borders) = &rules {
@@ -167,11 +198,15 @@ impl Cover {
                 shape_of.push(number);
             }
         }
+        let odd_places =
+            (0..sorted.len() as u32).filter(|&place| derived.is_odd(sorted.token(place as usize))).collect();
         Ok(Cover {
+            odd_places,
             sorted,
             neighbors,
             rules,
             added,
+            around,
             shape_of,
             shapes,
             lexicon,
@@ -187,17 +222,17 @@ impl Cover {
 
     /// How many tokens are whole pretokens that merges never make.
     pub fn odd(&self) -> usize {
-        self.derived().odd()
+        self.derived().odd().len()
     }
 
     /// The coverings of the empty text.
     pub fn start(&self) -> State {
-        let node = self.node(None, START, 0, Tail::default(), Vec::new());
+        let node = self.node(None, START, 0, Tail::default(), Scan::default());
         State { length: 0, heads: vec![Head { node, low: 0, high: self.sorted.len(), offset: 0 }] }
     }
 
-    fn node(&self, parent: Option<Arc<Node>>, token: u32, end: usize, tail: Tail, begun: Vec<Begun>) -> Arc<Node> {
-        Arc::new(Node { id: self.next_id.fetch_add(1, Ordering::Relaxed), parent, token, end, tail, begun })
+    fn node(&self, parent: Option<Arc<Node>>, token: u32, end: usize, tail: Tail, scan: Scan) -> Arc<Node> {
+        Arc::new(Node { id: self.next_id.fetch_add(1, Ordering::Relaxed), parent, token, end, tail, scan })
     }
 
     /// The coverings of the text with one byte more, and the nodes that this made.
@@ -226,21 +261,20 @@ impl Cover {
     fn follow(&self, node: &Arc<Node>, place: usize, end: usize) -> Result<Option<Arc<Node>>> {
         let (token, derived) = (self.sorted.token(place), self.derived());
         let bytes = derived.token(token);
-        let made = |tail, begun| Some(self.node(Some(Arc::clone(node)), token, end, tail, begun));
+        let made = |tail, scan| Some(self.node(Some(Arc::clone(node)), token, end, tail, scan));
         if matches!(self.rules, Rules::None) {
-            return Ok(made(Tail::default(), Vec::new()));
+            return Ok(made(Tail::default(), Scan::default()));
         }
-        let is_added = self.added.has(token);
-        let begun = match self.added.is_empty() {
-            true => Vec::new(),
-            false => match self.added.behind(&node.begun, bytes, is_added) {
-                Some(begun) => begun,
+        let scan = match self.added.is_empty() {
+            true => Scan::default(),
+            false => match self.scanned(node, token)? {
+                Some(scan) => scan,
                 None => return Ok(None),
             },
         };
-        if is_added {
+        if self.added.has(token) {
             // What it stands behind must be able to end there; what comes after it starts anew.
-            return Ok(if self.tail_may_end(&node.tail)? { made(Tail::default(), begun) } else { None });
+            return Ok(if self.tail_may_end(&node.tail)? { made(Tail::default(), scan) } else { None });
         }
         let is_pair = self.is_pair(node.token, token);
         match &self.rules {
@@ -251,14 +285,14 @@ impl Cover {
                 if verdict == Verdict::Never || verdict == Verdict::IfPair && !is_pair {
                     return Ok(None);
                 }
-                Ok(made(borders.followed(&node.tail, bytes, is_pair)?, begun))
+                Ok(made(borders.followed(&node.tail, bytes, is_pair, derived.is_odd(token))?, scan))
             }
             Rules::Characters(fallback) => {
                 let open = match bytes {
                     [byte] if fallback.is_byte(&derived, token) => fallback.behind(node.tail.open(), *byte),
                     _ => is_pair.then(Vec::new),
                 };
-                Ok(open.and_then(|open| made(Tail::unfinished(open), begun)))
+                Ok(open.and_then(|open| made(Tail::unfinished(open), scan)))
             }
         }
     }
@@ -282,30 +316,15 @@ impl Cover {
         if let Some(table) = lock(&self.tables).get(tail) {
             return Ok(Arc::clone(table));
         }
-        let plain = borders.without_open(tail);
-        let by_shape = self.shapes.iter().map(|shape| borders.verdict(&plain, shape)).collect::<Result<Vec<_>>>()?;
-        let mut peculiar = Vec::new();
-        if borders.is_peculiar(tail) {
-            let derived = self.derived();
-            let mut known: HashMap<Shape, Verdict> = HashMap::new();
-            for place in 0..self.sorted.len() {
-                let bytes = derived.token(self.sorted.token(place));
-                if !borders.is_peculiar_behind(tail, bytes) {
-                    continue;
-                }
-                let look = borders.look(tail, bytes);
-                let verdict = match known.get(&look) {
-                    Some(verdict) => *verdict,
-                    None => {
-                        let verdict = borders.verdict_of_bytes(tail, bytes)?;
-                        known.insert(look, verdict);
-                        verdict
-                    }
-                };
-                peculiar.push((place as u32, verdict));
+        let table = match tail.starts.is_empty() {
+            true => self.plain_table(borders, tail)?,
+            false => {
+                // Most such tails differ from others only in what a few tokens complete.
+                let plain = self.table(borders, &Tail { starts: Vec::new(), ..tail.clone() })?;
+                self.table_of_starts(borders, tail, &plain)?
             }
-        }
-        let table = Arc::new(Table { by_shape, peculiar, places: OnceLock::new() });
+        };
+        let table = Arc::new(table);
         let mut tables = lock(&self.tables);
         if tables.len() >= KEPT {
             tables.clear();
@@ -314,20 +333,91 @@ impl Cover {
         Ok(table)
     }
 
+    /// Which tokens may follow a tail behind which no pretoken can become another token as a whole.
+    fn plain_table(&self, borders: &Borders, tail: &Tail) -> Result<Table> {
+        let derived = self.derived();
+        let plain = borders.without_open(tail);
+        let wanted = Wanted::default();
+        let by_shape = self.shapes.iter().map(|shape| borders.verdict(&plain, shape, &wanted));
+        let by_shape = Arc::new(by_shape.collect::<Result<Vec<_>>>()?);
+        let mut peculiar = Vec::new();
+        let is_peculiar = borders.is_peculiar(tail);
+        let places: Vec<u32> = match is_peculiar {
+            true => (0..self.sorted.len() as u32).collect(),
+            false => self.odd_places.clone(),
+        };
+        let mut known: HashMap<(Shape, bool), Verdict> = HashMap::new();
+        for place in places {
+            let token = self.sorted.token(place as usize);
+            let bytes = derived.token(token);
+            let is_whole = derived.is_odd(token);
+            let depends = is_peculiar && borders.is_peculiar_behind(tail, bytes);
+            if !depends && !is_whole {
+                continue;
+            }
+            let look = borders.look(tail, bytes);
+            let verdict = match known.get(&(look.clone(), is_whole)) {
+                Some(verdict) => *verdict,
+                None => {
+                    let wanted = Wanted { is_whole, ..Wanted::default() };
+                    let verdict = borders.verdict_of_bytes(tail, bytes, &wanted)?;
+                    known.insert((look, is_whole), verdict);
+                    verdict
+                }
+            };
+            peculiar.push((place, verdict));
+        }
+        Ok(Table { by_shape, peculiar, places: OnceLock::new() })
+    }
+
+    /// The same where some pretokens can.
+    fn table_of_starts(&self, borders: &Borders, tail: &Tail, plain: &Table) -> Result<Table> {
+        let derived = self.derived();
+        let mut places: Vec<u32> = Vec::new();
+        for rest in borders.rests(tail).filter(|rest| !rest.is_empty()) {
+            let (mut low, mut high) = (0, self.sorted.len());
+            for (offset, &byte) in rest.iter().enumerate() {
+                (low, high) = self.sorted.narrow(&derived, low, high, offset, byte);
+            }
+            let is_rest = |place: &u32| derived.token(self.sorted.token(*place as usize)).len() == rest.len();
+            places.extend((low as u32..high as u32).take_while(is_rest));
+        }
+        places.sort_unstable();
+        places.dedup();
+        let mut changed = HashMap::new();
+        for place in places {
+            let token = self.sorted.token(place as usize);
+            let bytes = derived.token(token);
+            if !derived.is_made(token) {
+                continue;
+            }
+            let wanted = Wanted { never_whole: borders.completed(tail, bytes), ..Wanted::default() };
+            changed.insert(place, borders.verdict_of_bytes(tail, bytes, &wanted)?);
+        }
+        let mut peculiar: Vec<_> =
+            plain.peculiar.iter().copied().filter(|(place, _)| !changed.contains_key(place)).collect();
+        peculiar.extend(changed);
+        peculiar.sort_unstable_by_key(|(place, _)| *place);
+        Ok(Table { by_shape: Arc::clone(&plain.by_shape), peculiar, places: OnceLock::new() })
+    }
+
     /// The places of the tokens that may not stand behind a token.
-    fn not_behind(&self, token: u32) -> Arc<Vec<u32>> {
+    fn not_behind(&self, token: u32) -> Arc<Places> {
         if let Some(places) = lock(&self.not_behind).get(&token) {
             return Arc::clone(places);
         }
-        let tokens = self.neighbors.not_behind(&self.derived(), token);
-        let mut places: Vec<u32> = tokens.iter().filter_map(|&token| self.sorted.place(token)).collect();
-        places.sort_unstable();
+        let mut places = Places::none(self.sorted.len());
+        self.neighbors.each_not_behind(&self.derived(), token, |token| {
+            if let Some(place) = self.sorted.place(token) {
+                places.set(place as usize, true);
+            }
+        });
         let places = Arc::new(places);
-        let mut lists = lock(&self.not_behind);
-        if lists.len() >= KEPT {
-            lists.clear();
+        let mut sets = lock(&self.not_behind);
+        if sets.len() >= KEPT {
+            sets.clear();
         }
-        lists.insert(token, Arc::clone(&places));
+        sets.insert(token, Arc::clone(&places));
         places
     }
 
@@ -338,11 +428,7 @@ impl Cover {
             Rules::Characters(fallback) => self.impossible_characters(fallback, node),
             Rules::Borders(borders) => self.impossible_at_borders(borders, node)?,
         };
-        if !node.begun.is_empty() {
-            self.added.completing(&self.derived(), &self.sorted, &node.begun, &mut |low, high| {
-                (low..high).for_each(|place| places.set(place, true));
-            });
-        }
+        self.exclude_around(node, &mut |low, high| (low..high).for_each(|place| places.set(place, true)))?;
         Ok(Some(places))
     }
 
@@ -356,7 +442,7 @@ impl Cover {
             }
         }
         if node.token != START && self.derived().is_made(node.token) {
-            self.not_behind(node.token).iter().for_each(|&place| places.set(place as usize, true));
+            places.add(&self.not_behind(node.token), None);
         }
         places
     }
@@ -372,9 +458,7 @@ impl Cover {
             }
         }
         if node.token != START && self.derived().is_made(node.token) {
-            for &place in self.not_behind(node.token).iter().filter(|&&place| if_pair.has(place as usize)) {
-                places.set(place as usize, true);
-            }
+            places.add(&self.not_behind(node.token), Some(if_pair));
         }
         Ok(places)
     }
@@ -415,7 +499,7 @@ impl Cover {
 
     /// Whether the text may end with just the tokens of a head.
     pub fn may_end(&self, head: &Head) -> Result<bool> {
-        if head.offset > 0 {
+        if head.offset > 0 || !head.node.scan.may_end() {
             return Ok(false);
         }
         self.tail_may_end(&head.node.tail)

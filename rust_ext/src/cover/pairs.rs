@@ -58,9 +58,8 @@ impl Neighbors {
         Neighbors { makes, starts }
     }
 
-    /// All tokens that may not stand behind `left`.
-    pub fn not_behind(&self, derived: &Derived<'_>, left: u32) -> Vec<u32> {
-        let mut found = Vec::new();
+    /// Calls `found` with each token that may not stand behind `left`, perhaps more than once.
+    pub fn each_not_behind(&self, derived: &Derived<'_>, left: u32, mut found: impl FnMut(u32)) {
         let mut stack = Vec::new();
         let (mut last, mut goes) = (left, u32::MAX);
         loop {
@@ -73,7 +72,7 @@ impl Neighbors {
                 let mut is_top = true;
                 while let Some(token) = stack.pop() {
                     if !derived.meet(left, token) {
-                        found.push(token);
+                        found(token);
                     }
                     for &next in list(&self.makes, &self.starts, token) {
                         let [.., moment, own_rank] = derived.made(next);
@@ -92,8 +91,5 @@ impl Neighbors {
             goes = if moment > second_moment { moment } else { rank };
             last = second;
         }
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 }

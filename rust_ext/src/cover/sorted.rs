@@ -150,6 +150,17 @@ impl Places {
         }
     }
 
+    /// Put in the places of another set, or only those that are in a third.
+    pub fn add(&mut self, others: &Places, only: Option<&Places>) {
+        match only {
+            None => self.bits.iter_mut().zip(&others.bits).for_each(|(word, other)| *word |= other),
+            Some(only) => {
+                let both = others.bits.iter().zip(&only.bits).map(|(other, only)| other & only);
+                self.bits.iter_mut().zip(both).for_each(|(word, both)| *word |= both);
+            }
+        }
+    }
+
     /// Whether a place is in it.
     #[inline(always)]
     pub fn has(&self, place: usize) -> bool {

@@ -52,11 +52,6 @@ pub struct AddedTokens {
 }
 
 impl AddedTokens {
-    /// The text and the id of each that is no control token.
-    pub fn in_text(&self) -> impl Iterator<Item = (Vec<u8>, u32)> {
-        self.tokens.iter().filter(|token| !token.special).map(|token| (token.text.clone().into_bytes(), token.id))
-    }
-
     /// Builds the automaton that finds them.
     pub fn new(tokens: Vec<Added>) -> Result<Self> {
         if let Some(empty) = tokens.iter().find(|token| token.text.is_empty()) {

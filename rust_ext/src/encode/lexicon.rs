@@ -199,9 +199,14 @@ impl<'a> Derived<'a> {
         self.made(id)[2] != NEVER
     }
 
-    /// How many tokens are whole pretokens that merges never make.
-    pub fn odd(&self) -> usize {
-        self.view.odd.len()
+    /// The tokens that are whole pretokens although merges never make them, sorted by bytes.
+    pub fn odd(&self) -> &'a [u32] {
+        self.view.odd
+    }
+
+    /// Whether a token is one of them.
+    pub fn is_odd(&self, id: u32) -> bool {
+        !self.is_made(id) && self.view.odd_whole(self.token(id)) == Some(id)
     }
 
     /// Whether two tokens that merges make stay as they are side by side.

@@ -163,9 +163,14 @@ impl Encoder {
         &self.lexicon
     }
 
-    /// The text and the ids of the added tokens that are found in every text.
-    pub fn added_text(&self) -> Vec<(Vec<u8>, u32)> {
-        self.added.iter().flat_map(AddedTokens::in_text).collect()
+    /// The added tokens.
+    pub fn added_tokens(&self) -> impl Iterator<Item = &Added> {
+        self.added.iter().flat_map(AddedTokens::tokens)
+    }
+
+    /// The ids of those that are found in every text.
+    pub fn added_text(&self) -> impl Iterator<Item = u32> {
+        self.added_tokens().filter(|token| !token.special).map(|token| token.id)
     }
 
     /// What a vocabulary of characters needs, if it is one.
