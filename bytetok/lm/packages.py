@@ -116,7 +116,8 @@ def model_folder(name: str, *, cache: Path | None = None) -> Path:
 
 
 def fetch(name: str, *, cache: Path | None = None) -> Path:
-    """The folder of the model ``name``, made if it is not there: config.json, model.safetensors, tokenizer.json.
+    """The folder of the model ``name``, made if it is not there: config.json, model.safetensors, tokenizer.json, and
+    chat_template.jinja if it is a chat model.
 
     Two processes may do this at once; one of the two results is kept. Raises ModelFilesError if the files cannot be
     had, and MissingDependencyError without transformers, accelerate and gguf.
@@ -211,6 +212,8 @@ def _convert(package: ModelPackage, gguf: Path, target: Path) -> None:
         model.load_state_dict(loaded.state_dict())
         model.generation_config.eos_token_id = list(package.stop_ids)
         model.save_pretrained(target)
+    if isinstance(tokenizer.chat_template, str):
+        (target / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     package.mend(content)
     (target / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -76,12 +76,12 @@ def start_ids_of(model: Any, tokenizer: AnyTokenizer, path: str | os.PathLike[st
     provenance = getattr(tokenizer, "provenance", {})
     processor = provenance.get("post_processor")
     if processor is None and path is not None:
-        processor = _read(path, "tokenizer.json").get("post_processor")
+        processor = read_json(Path(path) / "tokenizer.json").get("post_processor")
     found = _before(processor)
     if found:
         return found
-    if path is not None and _read(path, "tokenizer_config.json").get("add_bos_token") and not fallback:
-        token = _read(path, "tokenizer_config.json").get("bos_token")
+    if path is not None and read_json(Path(path) / "tokenizer_config.json").get("add_bos_token") and not fallback:
+        token = read_json(Path(path) / "tokenizer_config.json").get("bos_token")
         text = token.get("content") if isinstance(token, dict) else token
         added = tokenizer.vocab.added_tokens.get(str(text))
         return [added.id] if added is not None else []
@@ -104,8 +104,8 @@ def _before(processor: Any) -> list[int]:
     return ids
 
 
-def _read(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
-    file = Path(path) / name
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a file; nothing if there is no such file."""
     if not file.is_file():
         return {}
     try:
