@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bytetok.errors import FormatError, MissingDependencyError, ModelFilesError
-from bytetok.lm.transformers_lm import import_transformers, quiet
+from bytetok.lm.transformers_lm import import_transformers, quiet, rope_bases
 from bytetok.tokenizer.references import cache_dir
 
 if TYPE_CHECKING:
@@ -48,11 +48,18 @@ class ModelPackage:
 
 
 def _split_digits(content: dict[str, Any]) -> None:
-    """SmolLM2 cuts every digit off before anything else; GGUF names the whole of its pretokenizer ``smollm``."""
-    content["pre_tokenizer"] = {
-        "type": "Sequence",
-        "pretokenizers": [{"type": "Digits", "individual_digits": True}, content["pre_tokenizer"]],
-    }
+    """SmolLM2 cuts every digit off before anything else; GGUF names the whole of its pretokenizer ``smollm``.
+
+    The rest of its tokenizer is GPT-2's, which transformers 4 takes for one with byte fallback.
+    """
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    digits = {"type": "Digits", "individual_digits": True}
+    content["normalizer"] = None
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, byte_level]}
+    content["post_processor"] = None
+    content["decoder"] = byte_level
+    content["model"].update(unk_token=None, fuse_unk=False, byte_fallback=False)
+    content["model"].update(continuing_subword_prefix=None, end_of_word_suffix=None)
 
 
 def _runs_first(content: dict[str, Any]) -> None:
@@ -205,18 +212,28 @@ def _convert(package: ModelPackage, gguf: Path, target: Path) -> None:
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )
         config = loaded.config
-        # A model that came from GGUF counts as quantized, and does not let itself be saved.
-        del config.quantization_config
+        # With transformers 5, a model that came from GGUF counts as quantized, and does not let itself be saved.
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
         config.architectures = [type(loaded).__name__]
         model = type(loaded)(config)
         model.load_state_dict(loaded.state_dict())
         model.generation_config.eos_token_id = list(package.stop_ids)
         model.save_pretrained(target)
+    _for_both(target / "config.json")
     if isinstance(tokenizer.chat_template, str):
         (target / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     package.mend(content)
     (target / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _for_both(file: Path) -> None:
+    """Write the base of rotary positions in the way of transformers 4 as well, which does not see that of 5."""
+    config = json.loads(file.read_bytes())
+    for name, base in rope_bases(config).items():
+        config.setdefault(name, base)
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer(folder: Path, name: str) -> AnyTokenizer:
