@@ -69,6 +69,11 @@ def _runs_first(content: dict[str, Any]) -> None:
     of the ids, which is right for all merges but these.
     """
     model = content["model"]
+    if "merges" not in model:
+        raise ModelFilesError(
+            "transformers 4 reads the tokenizer of this GGUF file as another kind than it is; convert it once with "
+            "transformers 5, whose files both can use"
+        )
     pairs = [tuple(pair if isinstance(pair, list) else pair.split(" ")) for pair in model["merges"]]
     marks = "\n▁\t"
     runs = [pair for pair in pairs if pair[0][0] in marks and len(set("".join(pair))) == 1]

@@ -169,6 +169,11 @@ def test_runs_are_merged_first() -> None:
     ]  # fmt: skip
 
 
+def test_a_tokenizer_without_merges_is_refused() -> None:
+    with pytest.raises(ModelFilesError, match="convert it once with transformers 5"):
+        packages._runs_first({"model": {"type": "Unigram"}})
+
+
 def cached(name: str) -> TokenLM:
     """The real model, or a skip: a test does not download."""
     if not packages.model_folder(name).is_dir():
