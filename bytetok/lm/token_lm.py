@@ -268,7 +268,8 @@ class TokenLM:
 
         text = self.chat_template if template is None else template
         if text is None:
-            raise ChatTemplateError(f"{self!r} has no chat template; is it a base model? Else give one as template")
+            name = repr(self.tokenizer.name) if self._path is None else os.fspath(self._path)
+            raise ChatTemplateError(f"{name} has no chat template; is it a base model? If not, give one as template")
         names = {
             name: self.tokenizer.token_bytes(ids[0]).decode(errors="replace")
             for name, ids in (("bos_token", self.start_ids), ("eos_token", self.stop_ids))
