@@ -21,6 +21,7 @@
     ├── ContextError(ValueError)            a context of another model, or an item that is not there yet
     ├── ContextLengthError(ValueError)      a context longer than the model can read
     ├── NoStartTokenError(ValueError)       nothing to feed: an empty prompt and a model without a start token
+    ├── ChatTemplateError(ValueError)       a model without a chat template, or messages that it does not take
     └── MissingDependencyError(ImportError) an optional package is not installed
 
 Each is also the standard exception a caller would guess, so ``except ValueError`` works as expected. A message says
@@ -94,6 +95,10 @@ class ContextLengthError(BytetokError, ValueError):
 
 class NoStartTokenError(BytetokError, ValueError):
     """There is nothing to feed: an empty prompt, and a model without a start token."""
+
+
+class ChatTemplateError(BytetokError, ValueError):
+    """A model has no chat template, or its template refuses the messages."""
 
 
 class MissingDependencyError(BytetokError, ImportError):

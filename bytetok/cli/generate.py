@@ -15,6 +15,7 @@ from bytetok.cli import models, options, writing
 from bytetok.cli.exits import wrong_usage
 from bytetok.cli.progress import waiting
 from bytetok.cli.terminal import note, say_json, size_words, time_words
+from bytetok.errors import EncodingError
 
 Prompt = Annotated[
     str,
@@ -22,6 +23,14 @@ Prompt = Annotated[
         metavar="PROMPT",
         help="The text to go on with; it may end anywhere, also inside a word. - reads standard input.",
         show_default=False,
+    ),
+]
+Chat = Annotated[
+    bool,
+    typer.Option(
+        "--chat",
+        help="The prompt is a user's message: each model answers it in its own chat template.",
+        rich_help_panel=options.INPUT,
     ),
 ]
 PromptOption = Annotated[
@@ -85,6 +94,7 @@ def complete(
     mix: models.MixOption = "mixture",
     law: models.LawOption = "canonical",
     device: models.Device = None,
+    chat: Chat = False,
     temperature: writing.Temperature = 1.0,
     top_k: writing.TopK = None,
     top_p: writing.TopP = None,
@@ -104,6 +114,7 @@ def complete(
     Examples
       bytetok complete --model package:smollm2 'The capital of France is '
       bytetok complete --model my-model --temperature 0 --stop '.' - < prompt.txt
+      bytetok complete --model package:smollm2 --chat 'Why is the sky blue?'
       bytetok complete --model gpt2 --model my-model --weight .6 --weight .4 'def f(x): retur'
       bytetok complete --model my-model --regex '(19|20)[0-9]{2}' 'The treaty was signed in '
     """
@@ -113,8 +124,9 @@ def complete(
     wanted = writing.settings(
         max_bytes=max_bytes, stop=stop, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, regex=regex
     )
-    byte_model = models.byte_model(model, weight, mix, law, device)
-    data, started = writing.typed(prompt), time.monotonic()
+    data, message = _asked(prompt, chat)
+    byte_model = models.byte_model(model, weight, mix, law, device, message)
+    started = time.monotonic()
     if as_json:
         with waiting("writing"):
             values = writing.as_values(completed(byte_model, data, seed=seed, **wanted))
@@ -180,6 +192,7 @@ def sample(
     device: models.Device = None,
     number: Number = 1,
     prompt: PromptOption = "",
+    chat: Chat = False,
     temperature: writing.Temperature = 1.0,
     top_k: writing.TopK = None,
     top_p: writing.TopP = None,
@@ -208,14 +221,25 @@ def sample(
     wanted = writing.settings(
         max_bytes=max_bytes, stop=stop, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, regex=regex
     )
-    byte_model = models.byte_model(model, weight, mix, law, device)
-    data = writing.typed(prompt)
+    data, message = _asked(prompt, chat)
+    byte_model = models.byte_model(model, weight, mix, law, device, message)
     # As bt.sample draws them; one at a time, so that each can be read as soon as it is there.
     for one in generators(seed, number):
         values = writing.as_values(completed(byte_model, data, seed=one, **wanted))
         line = json.dumps(values, ensure_ascii=False) if as_json else values["text"]
         sys.stdout.buffer.write(line.encode() + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _asked(prompt: str, chat: bool) -> tuple[bytes, str | None]:
+    """What the text goes on with, and the message of a chat: of the two, the prompt is one."""
+    data = writing.typed(prompt)
+    if not chat:
+        return data, None
+    try:
+        return b"", data.decode()
+    except UnicodeDecodeError as err:
+        raise EncodingError(f"a message is UTF-8, but byte {err.start} of the prompt is not: {err.reason}") from err
 
 
 def _sides(prefix: str | None, prefix_file: str | None, suffix: str | None, suffix_file: str | None) -> list[bytes]:

@@ -13,6 +13,7 @@ from bytetok.cli.progress import waiting
 
 if TYPE_CHECKING:
     from bytetok.sampling.protocol import ByteModel
+    from bytetok.sampling.sampler import ByteSampler
 
 MODELS = "Models"
 """Heading of the help."""
@@ -71,9 +72,11 @@ def byte_model(
     mix: Mix = "mixture",
     law: Law = "canonical",
     device: str | None = None,
+    message: str | None = None,
 ) -> ByteModel:
     """The model, or the ensemble of models, that the options name; wrong usage is found before anything is loaded.
 
+    With a ``message`` of a user, each model answers it in its own chat template.
     A product takes the weights as exponents as they are; a Bayesian mixture starts with them.
     """
     if weights and len(weights) != len(names):
@@ -83,7 +86,10 @@ def byte_model(
     for name in names:
         _check_name(name)
     with waiting(f"loading {', '.join(names)}"):
-        members = [load(name, law, device) for name in names]
+        members: list[ByteModel] = [
+            one if message is None else one.chat([{"role": "user", "content": message}])
+            for one in (load(name, law, device) for name in names)
+        ]
     if len(members) == 1:
         return members[0]
     from bytetok.sampling.ensembles import Mixture, Product
@@ -102,7 +108,7 @@ def _check_name(name: str) -> None:
         wrong_usage(f"{name!r} is no folder here and no hub id; did you mean {PACKAGE}{name}?", "--model")
 
 
-def load(name: str, law: Law, device: str | None) -> ByteModel:
+def load(name: str, law: Law, device: str | None) -> ByteSampler:
     """One model: ``package:NAME``, a folder, or a hub id."""
     from bytetok.lm import TokenLM
     from bytetok.lm.transformers_lm import import_transformers

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bytetok.errors import FormatError, MissingDependencyError, ModelFilesError
-from bytetok.lm.transformers_lm import import_transformers, quiet
+from bytetok.lm.transformers_lm import import_transformers, quiet, rope_bases
 from bytetok.tokenizer.references import cache_dir
 
 if TYPE_CHECKING:
@@ -48,11 +48,18 @@ class ModelPackage:
 
 
 def _split_digits(content: dict[str, Any]) -> None:
-    """SmolLM2 cuts every digit off before anything else; GGUF names the whole of its pretokenizer ``smollm``."""
-    content["pre_tokenizer"] = {
-        "type": "Sequence",
-        "pretokenizers": [{"type": "Digits", "individual_digits": True}, content["pre_tokenizer"]],
-    }
+    """SmolLM2 cuts every digit off before anything else; GGUF names the whole of its pretokenizer ``smollm``.
+
+    The rest of its tokenizer is GPT-2's, which transformers 4 takes for one with byte fallback.
+    """
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    digits = {"type": "Digits", "individual_digits": True}
+    content["normalizer"] = None
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, byte_level]}
+    content["post_processor"] = None
+    content["decoder"] = byte_level
+    content["model"].update(unk_token=None, fuse_unk=False, byte_fallback=False)
+    content["model"].update(continuing_subword_prefix=None, end_of_word_suffix=None)
 
 
 def _runs_first(content: dict[str, Any]) -> None:
@@ -62,6 +69,11 @@ def _runs_first(content: dict[str, Any]) -> None:
     of the ids, which is right for all merges but these.
     """
     model = content["model"]
+    if "merges" not in model:
+        raise ModelFilesError(
+            "transformers 4 reads the tokenizer of this GGUF file as another kind than it is; convert it once with "
+            "transformers 5, whose files both can use"
+        )
     pairs = [tuple(pair if isinstance(pair, list) else pair.split(" ")) for pair in model["merges"]]
     marks = "\n▁\t"
     runs = [pair for pair in pairs if pair[0][0] in marks and len(set("".join(pair))) == 1]
@@ -116,7 +128,8 @@ def model_folder(name: str, *, cache: Path | None = None) -> Path:
 
 
 def fetch(name: str, *, cache: Path | None = None) -> Path:
-    """The folder of the model ``name``, made if it is not there: config.json, model.safetensors, tokenizer.json.
+    """The folder of the model ``name``, made if it is not there: config.json, model.safetensors, tokenizer.json, and
+    chat_template.jinja if it is a chat model.
 
     Two processes may do this at once; one of the two results is kept. Raises ModelFilesError if the files cannot be
     had, and MissingDependencyError without transformers, accelerate and gguf.
@@ -204,16 +217,28 @@ def _convert(package: ModelPackage, gguf: Path, target: Path) -> None:
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )
         config = loaded.config
-        # A model that came from GGUF counts as quantized, and does not let itself be saved.
-        del config.quantization_config
+        # With transformers 5, a model that came from GGUF counts as quantized, and does not let itself be saved.
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
         config.architectures = [type(loaded).__name__]
         model = type(loaded)(config)
         model.load_state_dict(loaded.state_dict())
         model.generation_config.eos_token_id = list(package.stop_ids)
         model.save_pretrained(target)
+    _for_both(target / "config.json")
+    if isinstance(tokenizer.chat_template, str):
+        (target / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     package.mend(content)
     (target / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _for_both(file: Path) -> None:
+    """Write the base of rotary positions in the way of transformers 4 as well, which does not see that of 5."""
+    config = json.loads(file.read_bytes())
+    for name, base in rope_bases(config).items():
+        config.setdefault(name, base)
+    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _tokenizer(folder: Path, name: str) -> AnyTokenizer:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bytetok.errors import (
+    ChatTemplateError,
     ContextError,
     ContextLengthError,
     NoStartTokenError,
@@ -21,6 +24,7 @@ from bytetok.lm.context import Backend, Context, Give, Row
 if TYPE_CHECKING:
     import torch
 
+    from bytetok.lm.chat import ChatTemplate
     from bytetok.tokenizer.foreign import ForeignTokenizer
     from bytetok.tokenizer.tokenizer import Tokenizer
 
@@ -69,6 +73,7 @@ class TokenLM:
     ) -> None:
         self._backend = backend
         self.model = model
+        self._path: str | os.PathLike[str] | None = None
         self._lock = threading.Lock()
         self.tokenizer = tokenizer
         self.stop_ids = tuple(dict.fromkeys(operator.index(token) for token in stop_ids))
@@ -137,7 +142,9 @@ class TokenLM:
             tokenizer = Tokenizer.load(path)
         if start_ids is None:
             start_ids = transformers_lm.start_ids_of(model, tokenizer, path)
-        return cls.from_model(model, tokenizer, stop_ids=stop_ids, start_ids=start_ids)
+        self = cls.from_model(model, tokenizer, stop_ids=stop_ids, start_ids=start_ids)
+        self._path = path
+        return self
 
     @classmethod
     def from_package(
@@ -224,6 +231,51 @@ class TokenLM:
         if nodes:
             self._feed(nodes, wanted, reduce)
         return nodes
+
+    def with_start(self, start_ids: Iterable[int]) -> TokenLM:
+        """The same model with other ``start_ids``; it shares weights, memory and counts."""
+        other = copy.copy(self)
+        other.start_ids = tuple(self._checked(start_ids))
+        return other
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The chat template beside the tokenizer: chat_template.jinja, or what tokenizer_config.json says."""
+        if self._path is None:
+            return None
+        from bytetok.lm.chat import find_template
+
+        return find_template(self._path)
+
+    def chat_ids(self, messages: Sequence[Mapping[str, Any]], *, template: str | None = None) -> list[int]:
+        """Messages in the model's chat template, and the beginning of an answer, as token ids.
+
+        The ids are the whole context, so they may begin with a start token: use them with ``with_start(())``, as
+        :meth:`ByteSampler.chat` does. A message is a mapping, ``{"role": "user", "content": "..."}``; what is written
+        in it stays text, even if it reads like a control token. ``template``: another one, as Jinja; it may write
+        ``bos_token`` and ``eos_token``.
+
+        Raises ChatTemplateError if the model has no template, or one that does not take the messages.
+        """
+        return self._chat(template).ids(messages, self.tokenizer)
+
+    def turn_end(self, messages: Sequence[Mapping[str, Any]], *, template: str | None = None) -> int | None:
+        """The control token that the chat template puts behind an answer to ``messages``, such as ``<|im_end|>``."""
+        return self._chat(template).turn_end(messages, self.tokenizer)
+
+    def _chat(self, template: str | None) -> ChatTemplate:
+        from bytetok.lm.chat import ChatTemplate, token_names
+
+        text = self.chat_template if template is None else template
+        if text is None:
+            name = repr(self.tokenizer.name) if self._path is None else os.fspath(self._path)
+            raise ChatTemplateError(f"{name} has no chat template; is it a base model? If not, give one as template")
+        names = {
+            name: self.tokenizer.token_bytes(ids[0]).decode(errors="replace")
+            for name, ids in (("bos_token", self.start_ids), ("eos_token", self.stop_ids))
+            if ids
+        }
+        return ChatTemplate(text, {**names, **({} if self._path is None else token_names(self._path))})
 
     def _feed(self, nodes: list[Context], wanted: Iterable[int] | None, reduce: Give | None) -> None:
         limit = self._backend.limit

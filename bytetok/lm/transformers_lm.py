@@ -30,7 +30,29 @@ def load_model(path: str | os.PathLike[str], *, device: Any, dtype: Any) -> Any:
         raise CorpusError(f"{os.fspath(path)!r}: the model cannot be loaded: {_first_line(err)}") from err
     except ValueError as err:
         raise FormatError(f"{os.fspath(path)!r}: not a causal LM of transformers: {_first_line(err)}") from err
+    _check_rope(model.config, transformers.__version__, path)
     return model if device is None else model.to(device)
+
+
+def rope_bases(config: dict[str, Any]) -> dict[str, float]:
+    """The bases of rotary positions by the names that transformers 4 knows, from where transformers 5 writes them."""
+    found = config.get("rope_parameters")
+    if not isinstance(found, dict):
+        return {}
+    parts = {"rope_theta": found.get("full_attention", found), "rope_local_base_freq": found.get("sliding_attention")}
+    return {name: part["rope_theta"] for name, part in parts.items() if isinstance(part, dict) and "rope_theta" in part}
+
+
+def _check_rope(config: Any, version: str, path: str | os.PathLike[str]) -> None:
+    """Transformers 4 passes over what 5 says of rotary positions, and computes other ones without a word."""
+    if int(version.partition(".")[0]) >= 5:
+        return
+    for name, base in rope_bases({"rope_parameters": getattr(config, "rope_parameters", None)}).items():
+        if getattr(config, name, base) != base:
+            raise FormatError(
+                f"{os.fspath(path)!r}: written by transformers 5, with {name} {base}, of which transformers {version} "
+                f"makes {getattr(config, name)}; install transformers 5, or add {name!r} to config.json"
+            )
 
 
 def import_transformers() -> Any:
@@ -76,12 +98,12 @@ def start_ids_of(model: Any, tokenizer: AnyTokenizer, path: str | os.PathLike[st
     provenance = getattr(tokenizer, "provenance", {})
     processor = provenance.get("post_processor")
     if processor is None and path is not None:
-        processor = _read(path, "tokenizer.json").get("post_processor")
+        processor = read_json(Path(path) / "tokenizer.json").get("post_processor")
     found = _before(processor)
     if found:
         return found
-    if path is not None and _read(path, "tokenizer_config.json").get("add_bos_token") and not fallback:
-        token = _read(path, "tokenizer_config.json").get("bos_token")
+    if path is not None and read_json(Path(path) / "tokenizer_config.json").get("add_bos_token") and not fallback:
+        token = read_json(Path(path) / "tokenizer_config.json").get("bos_token")
         text = token.get("content") if isinstance(token, dict) else token
         added = tokenizer.vocab.added_tokens.get(str(text))
         return [added.id] if added is not None else []
@@ -104,8 +126,8 @@ def _before(processor: Any) -> list[int]:
     return ids
 
 
-def _read(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
-    file = Path(path) / name
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a file; nothing if there is no such file."""
     if not file.is_file():
         return {}
     try:

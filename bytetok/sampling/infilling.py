@@ -36,7 +36,8 @@ class _Family:
 
 _FAMILIES = (
     _Family(
-        # 2305.06161 and 2402.19173; also StableCode and Granite
+        # StarCoder 2305.06161 and StarCoder 2 2402.19173, whose suffix-first form is the one below; Granite's report
+        # 2405.04324 says both orders, too. StableCode has the same names.
         "starcoder",
         "<fim_prefix>",
         "<fim_suffix>",
@@ -45,7 +46,7 @@ _FAMILIES = (
         ("psm", "spm"),
     ),
     _Family(
-        # 2301.03988
+        # 2301.03988; the model card has hyphens where StarCoder's has underscores
         "santacoder",
         "<fim-prefix>",
         "<fim-suffix>",
@@ -54,7 +55,7 @@ _FAMILIES = (
         ("psm", "spm"),
     ),
     _Family(
-        # 2401.14196, section 3.1.2: only this order
+        # 2401.14196, section 3.1 on fill-in-the-middle: half of the files, in this order
         "deepseek",
         "<｜fim▁begin｜>",
         "<｜fim▁hole｜>",
@@ -63,7 +64,7 @@ _FAMILIES = (
         ("psm",),
     ),
     _Family(
-        # the CodeGemma report, section "Pretraining data"
+        # 2406.11409, "Preprocessing for Fill-in-the-Middle": both orders; the model card says half and half
         "codegemma",
         "<|fim_prefix|>",
         "<|fim_suffix|>",
@@ -73,7 +74,7 @@ _FAMILIES = (
         own="<|file_separator|>",
     ),
     _Family(
-        # 2409.12186, section 3.2.2: only this order
+        # 2409.12186, figure 3 in section 3.2.1: only this order
         "qwen",
         "<|fim_prefix|>",
         "<|fim_suffix|>",
@@ -82,7 +83,7 @@ _FAMILIES = (
         ("psm",),
     ),
     _Family(
-        # 2308.12950, appendix on infilling
+        # 2308.12950, section "Infilling": half of the splits in each order, and no space put before middle and suffix
         "codellama",
         "▁<PRE>",
         "▁<SUF>",
@@ -126,7 +127,8 @@ class InfillingFormat:
             return [*before, *_encode(tokenizer, tail, is_rest=True), self.middle_id], b""
         if order != "spm":
             raise SamplingError(f'order={order!r} is not one of "psm", "spm"')
-        # The form that all of these families use: the prefix token stays in front, and the middle token separates.
+        # The "compatible" form of 2207.14255, appendix D, which StarCoder and Code Llama were trained with: the prefix
+        # token stays in front, and the middle token separates.
         return [self.prefix_id, self.suffix_id, *_encode(tokenizer, tail, is_rest=True), self.middle_id], head
 
 

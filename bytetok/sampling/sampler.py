@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import copy
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,19 @@ class ByteSampler:
         other.prompt_ids = tuple(prompt_ids)
         other.stops = np.array(sorted({*map(int, self.stops), *stop_ids}), dtype=np.int64)
         other._has_space = self._has_space and not is_rest
+        return other
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], *, template: str | None = None) -> ByteSampler:
+        """The same model where it answers a chat: its texts are what the assistant says next.
+
+        The messages are put before the text in the model's own chat template, see :meth:`TokenLM.chat_ids`; the token
+        that ends a turn in it ends a text, too.
+        """
+        end = self.lm.turn_end(messages, template=template)
+        other = self.with_prompt(
+            self.lm.chat_ids(messages, template=template), stop_ids=[] if end is None else [end], is_rest=True
+        )
+        other.lm = self.lm.with_start(())  # the template is the whole prompt, its start token included
         return other
 
     def complete_tokens(self, prefix: bytes, rng: np.random.Generator) -> Iterator[bytes]:

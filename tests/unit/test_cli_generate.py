@@ -76,6 +76,25 @@ def run(*words: str, code: int = 0, stdin: bytes | None = None) -> Any:
 # ----------------------------------------------------------------------------------------------------------- complete
 
 
+def test_a_chat_is_one_message_to_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def load(name: str, law: Any, device: str | None) -> Any:
+        answering = ONE if name == "one" else TWO
+        return SimpleNamespace(chat=lambda messages: asked.append((name, messages)) or answering)
+
+    monkeypatch.setattr(models, "load", load)
+    words = ("--max-bytes", "9", "--seed", "4", "--chat")
+    found = run("complete", "--model", "one", "--model", "two", *words, "the plaintiff?")
+    assert found.stdout_bytes == complete(Mixture([ONE, TWO]), b"", max_bytes=9, seed=4).text.encode()
+    assert asked == [(name, [{"role": "user", "content": "the plaintiff?"}]) for name in ("one", "two")]
+    found = run("sample", "--model", "one", *words, "--prompt", "-", stdin="où?".encode())
+    assert found.stdout_bytes == sample(ONE, max_bytes=9, seed=4)[0].text.encode() + b"\n"
+    assert asked[-1][1][0]["content"] == "où?"
+    error = run("complete", "--model", "one", "--chat", "-", stdin=b"o\xff", code=1).stderr
+    assert "byte 1 of the prompt" in error
+
+
 def test_complete_writes_what_the_library_does_and_nothing_else() -> None:
     expected = complete(ONE, "the pl", max_bytes=30, seed=4)
     result = run("complete", "--model", "one", "--seed", "4", "--max-bytes", "30", "the pl")

@@ -30,6 +30,15 @@ def test_a_prompt_may_end_inside_a_word() -> None:
     assert result.stdout.startswith("is")
 
 
+def test_a_chat() -> None:
+    if not (packages.model_folder("smollm2") / "chat_template.jinja").is_file():
+        pytest.skip("SmolLM2 is in the cache without its chat template")
+    words = ["complete", *MODEL, "--temperature", "0", "--chat", "What is the capital of France? Answer with one word."]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 0, result.stderr
+    assert "Paris" in result.stdout
+
+
 def test_score(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The capital of France is Paris.")
     (tmp_path / "b.txt").write_text("Xq zj vkw pqrx blorf, gnid 7fk!")

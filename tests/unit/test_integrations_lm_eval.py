@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -98,7 +100,7 @@ def test_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval", ModuleType("lm_eval"))
     monkeypatch.delitem(sys.modules, "bytetok.integrations.lm_eval", raising=False)
     made = importlib.import_module("bytetok.integrations.lm_eval")
-    monkeypatch.delitem(sys.modules, "bytetok.integrations.lm_eval")
+    del sys.modules["bytetok.integrations.lm_eval"]  # or the test behind this one would find it
     lm = made.ByteEvalLM(fixed_model({97: 0.5, 98: 0.25, STOP: 0.25}), batch_size=1)
     assert names == ["bytetok"]
     ask = [SimpleNamespace(args=("a", "aa")), SimpleNamespace(args=("a", "b"))]
@@ -113,3 +115,64 @@ def test_without_lm_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "bytetok.integrations.lm_eval", raising=False)
     with pytest.raises(MissingDependencyError, match="pip install lm-eval"):
         importlib.import_module("bytetok.integrations.lm_eval")
+
+
+# ------------------------------------------------------------------------------------------------------- with lm-eval
+
+TASKS = {
+    "words": {
+        "output_type": "multiple_choice", "doc_to_text": "{{context}}", "doc_to_target": "{{answer}}",
+        "doc_to_choice": "{{choices}}", "target_delimiter": "", "metric_list": [{"metric": "acc"}],
+    },
+    "lines": {
+        "output_type": "generate_until", "doc_to_text": "{{context}}", "doc_to_target": "{{line}}",
+        "generation_kwargs": {"until": ["e"], "max_gen_toks": 3}, "metric_list": [{"metric": "exact_match"}],
+    },
+    "texts": {
+        "output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{context}}",
+        "metric_list": [{"metric": "byte_perplexity"}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("default")  # what lm-eval imports warns of much
+@pytest.mark.parametrize("members", [1, 2])
+def test_tasks_of_lm_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int) -> None:
+    """A task of each kind, from files, with a model and with an ensemble: the scores are those of our functions."""
+    for name in ("HF_HOME", "HF_DATASETS_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    pytest.importorskip("lm_eval")
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    from bytetok.integrations.lm_eval import ByteEvalLM
+
+    model: Any = SAMPLER if members == 1 else Mixture([SAMPLER, MODEL])
+    texts = ["abc", "bbca", "cab"]
+    docs = [{"context": text, "choices": ["ab", "c", "ba"], "answer": at} for at, text in enumerate(texts)]
+    for doc in docs:
+        doc["line"] = generate_until(model, doc["context"], {"until": ["e"], "max_gen_toks": 3})
+    docs[0]["line"] += "?"
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    data = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "docs.jsonl")}, "cache_dir": str(tmp_path / "cache")},
+        "test_split": "test",
+    }
+    (tmp_path / "tasks").mkdir()
+    for name, task in TASKS.items():
+        (tmp_path / "tasks" / f"{name}.yaml").write_text(json.dumps({"task": name, **data, **task}))  # JSON is YAML
+    found = lm_eval.simple_evaluate(
+        model=ByteEvalLM(model), tasks=[*TASKS], task_manager=TaskManager(include_path=str(tmp_path / "tasks")),
+        bootstrap_iters=0, log_samples=True,
+    )  # fmt: skip
+    results = found["results"]
+    logs = [[loglikelihood(model, doc["context"], choice).log for choice in doc["choices"]] for doc in docs]
+    right = [int(np.argmax(row)) == doc["answer"] for row, doc in zip(logs, docs, strict=True)]
+    assert results["words"]["acc,none"] == pytest.approx(np.mean(right))
+    for sample in found["samples"]["words"]:
+        assert [one[0] for one in sample["filtered_resps"]] == pytest.approx(logs[sample["doc_id"]])
+    assert results["lines"]["exact_match,none"] == pytest.approx(2 / 3)
+    size = sum(map(len, texts))
+    expected = math.exp(-sum(rolling(model, text) for text in texts) / size)
+    assert results["texts"]["byte_perplexity,none"] == pytest.approx(expected)

@@ -125,3 +125,20 @@ def test_files_that_are_missing_or_broken(folder: Path, tmp_path: Path) -> None:
     change(folder / "config.json", model_type="nothing-like-it")
     with pytest.raises(FormatError, match="not a causal LM"):
         TokenLM.from_pretrained(folder)
+
+
+def test_rotary_positions_that_transformers_4_would_not_see(folder: Path) -> None:
+    """Transformers 5 writes their base elsewhere, and 4 takes its default: silently another model."""
+    import transformers
+
+    config = json.loads((folder / "config.json").read_bytes())
+    change(folder / "config.json", rope_theta=None, rope_parameters={"rope_theta": 5e5, "rope_type": "default"})
+    if int(transformers.__version__.partition(".")[0]) < 5:
+        with pytest.raises(FormatError, match="written by transformers 5, with rope_theta 500000"):
+            TokenLM.from_pretrained(folder)
+    else:
+        assert TokenLM.from_pretrained(folder).model.config.rope_parameters["rope_theta"] == 5e5
+    change(folder / "config.json", rope_theta=5e5)
+    found = TokenLM.from_pretrained(folder).model.model.rotary_emb.inv_freq
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    np.testing.assert_allclose(found.numpy(), 5e5 ** -(np.arange(0, width, 2) / width), rtol=1e-5)

@@ -151,12 +151,14 @@ def test_a_conversion_keeps_weights_and_reloads(tmp_path: Path) -> None:
         TokenLM.from_package("smollm2", cache=tmp_path)
 
 
-def test_digits_are_split_first() -> None:
-    content: dict[str, Any] = {"pre_tokenizer": {"type": "ByteLevel"}}
-    packages._split_digits(content)
-    assert content["pre_tokenizer"]["pretokenizers"] == [
-        {"type": "Digits", "individual_digits": True}, {"type": "ByteLevel"},
-    ]  # fmt: skip
+def test_digits_are_split_first_whatever_transformers_makes_of_the_rest() -> None:
+    five: dict[str, Any] = {"normalizer": None, "decoder": {"type": "ByteLevel"}, "model": {"vocab": {}}}
+    four: dict[str, Any] = {"normalizer": {"type": "Sequence"}, "decoder": {"type": "Sequence"},
+                            "model": {"vocab": {}, "byte_fallback": True, "unk_token": "x"}}  # fmt: skip
+    for content in (five, four):
+        packages._split_digits(content)
+    assert five == four
+    assert [one["type"] for one in five["pre_tokenizer"]["pretokenizers"]] == ["Digits", "ByteLevel"]
 
 
 def test_runs_are_merged_first() -> None:
@@ -165,6 +167,11 @@ def test_runs_are_merged_first() -> None:
     assert content["model"]["merges"] == [
         ["▁▁", "▁"], ["▁", "▁▁"], ["\n", "\n"], ["▁", "▁"], ["a", "b"], ["▁", "t"],
     ]  # fmt: skip
+
+
+def test_a_tokenizer_without_merges_is_refused() -> None:
+    with pytest.raises(ModelFilesError, match="convert it once with transformers 5"):
+        packages._runs_first({"model": {"type": "Unigram"}})
 
 
 def cached(name: str) -> TokenLM:
