@@ -61,7 +61,11 @@ _SOURCES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
 }
 KINDS = tuple(_SOURCES)
-_GERMAN = (" der ", " die ", " und ", " ist ", " nicht ", " das ", " eine ")
+_COMMON = {
+    "english": (" the ", " of ", " and ", " to ", " is ", " in ", " that ", " for "),
+    "legal": (" the ", " of ", " and ", " to ", " is ", " in ", " that ", " for "),
+    "german": (" der ", " die ", " und ", " ist ", " nicht ", " das ", " eine ", " den ", " zu ", " mit "),
+}
 
 
 def documents(kind: str) -> list[tuple[str, str]]:
@@ -86,15 +90,13 @@ def _open_zst(path: Path) -> io.BufferedIOBase:
 
 
 def is_like(kind: str, text: str) -> bool:
-    """Whether a piece of text is what its kind says: prose and not a table, German and not yet untranslated."""
+    """Whether a piece of text is what its kind says: prose and not a table, of that language and not translated."""
     if kind == "code":
         return True
-    letters = sum(c.isalpha() for c in text) / max(1, len(text))
     if kind == "chinese":
         return sum("\u4e00" <= c <= "\u9fff" for c in text) / max(1, len(text)) > 0.6
-    if kind == "english" and sum(map(str.isascii, text)) < 0.97 * len(text):
-        return False  # a translation
-    return letters > 0.75 and (kind != "german" or sum(word in text for word in _GERMAN) >= 4)
+    common = sum(word in text.replace("\n", " ") for word in _COMMON[kind])
+    return common >= 4 and sum(c.isalpha() for c in text) / max(1, len(text)) > 0.75
 
 
 def human_eval() -> list[dict[str, str]]:
@@ -132,12 +134,40 @@ class Kept:
         return self.state(prefix).next_byte()
 
 
-def load(name: str, threads: int) -> bt.ByteSampler:
-    """A model from its package, under law "canonical", without epsilon."""
+class Shared:
+    """A token model that has read one prompt and goes on from there, where it would start with that prompt again."""
+
+    def __init__(self, lm: bt.TokenLM) -> None:
+        self._lm = lm
+        self._known: tuple[list[int], Any] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lm, name)
+
+    def read(self, ids: list[int]) -> None:
+        """Read a prompt."""
+        self._known = None
+        self._known = (ids, self._lm.start(ids))
+
+    def start(self, ids: Sequence[int] | None = None) -> Any:
+        """The context of ``ids``."""
+        wanted = list(ids or ())
+        if self._known is None or wanted[: len(self._known[0])] != self._known[0]:
+            return self._lm.start(wanted)
+        known, context = self._known
+        if wanted == known:
+            return context
+        chain = [(context if at == 0 else at - 1, token) for at, token in enumerate(wanted[len(known) :])]
+        return self._lm.extend(chain, wanted=[len(chain) - 1])[-1]
+
+
+def load(name: str, threads: int) -> tuple[bt.ByteSampler, Any]:
+    """A model from its package, under law "canonical" and without epsilon, and its token model (:class:`Shared`)."""
     import torch
 
     torch.set_num_threads(threads)
-    return bt.ByteSampler(bt.TokenLM.from_package(name))
+    lm: Any = Shared(bt.TokenLM.from_package(name))
+    return bt.ByteSampler(lm), lm
 
 
 # ---- rows ----------------------------------------------------------------------------------------------------------

@@ -148,40 +148,12 @@ def _is_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-class Shared:
-    """A token model that has read one prompt and goes on from there, where it would start with that prompt again."""
-
-    def __init__(self, lm: bt.TokenLM) -> None:
-        self._lm = lm
-        self._known: tuple[list[int], Any] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lm, name)
-
-    def read(self, ids: list[int]) -> None:
-        """Read a prompt."""
-        self._known = None
-        self._known = (ids, self._lm.start(ids))
-
-    def start(self, ids: Sequence[int] | None = None) -> Any:
-        """The context of ``ids``."""
-        wanted = list(ids or ())
-        if self._known is None or wanted[: len(self._known[0])] != self._known[0]:
-            return self._lm.start(wanted)
-        known, context = self._known
-        if wanted == known:
-            return context
-        chain = [(context if at == 0 else at - 1, token) for at, token in enumerate(wanted[len(known) :])]
-        return self._lm.extend(chain, wanted=[len(chain) - 1])[-1]
-
-
 class Measure:
     """One model, and the ways to put a prompt to it."""
 
     def __init__(self, model: str, threads: int) -> None:
         self.name = model
-        self.lm: Any = Shared(load(model, threads).lm)
-        self.sampler = bt.ByteSampler(self.lm)
+        self.sampler, self.lm = load(model, threads)
         self.tokenizer: Any = self.sampler.tokenizer
         self.tokens: list[bytes] = self.tokenizer.vocab.tokens
         self.control = {*self.lm.stop_ids, *self.tokenizer.vocab.special_tokens.values()}
