@@ -26,7 +26,7 @@ import random
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -334,13 +334,13 @@ def main() -> None:
 
     size = 150 if args.quick else PIECE
     of_kind = {kind: texts(kind)[: 1 if args.quick else args.pieces] for kind in KINDS}
-    some = [(f"text {kind} {key}", (kind, data[:size])) for kind, found in of_kind.items() for key, data in found]
+    # The kinds in turn, so that a run that is interrupted has some of each.
+    some = [(f"text {kind} {key}", (kind, data[:size])) for kind, key, data in _in_turn(of_kind)]
     found: dict[str, list[tuple[str, Cloze]]] = {}
     for kind in CLOZE:
         drawn = clozes(kind)
         found[kind] = [one for _, one in zip(range(2 if args.quick else args.items), drawn, strict=False)]
-    # The kinds in turn, so that a run that is interrupted has some of each.
-    asked = [one for at in range(max(map(len, found.values()))) for one in _nth(found, at)]
+    asked = [(f"cloze {kind} {key}", (kind, item)) for kind, key, item in _in_turn(found)]
     script = "bytes_ensembles_quick" if args.quick else "bytes_ensembles"
     rows = measured(
         script, some, lambda one: {"kind": one[0], **members().text(one[1])}, fresh=args.fresh or args.quick,
@@ -360,8 +360,10 @@ def main() -> None:
     )  # fmt: skip
 
 
-def _nth(found: dict[str, list[tuple[str, Cloze]]], at: int) -> list[tuple[str, Any]]:
-    return [(f"cloze {kind} {some[at][0]}", (kind, some[at][1])) for kind, some in found.items() if at < len(some)]
+def _in_turn(found: Mapping[str, Sequence[tuple[str, Any]]]) -> list[tuple[str, str, Any]]:
+    """(kind, key, item): the first of every kind, the second of every kind, and so on."""
+    longest = max(map(len, found.values()))
+    return [(kind, *some[at]) for at in range(longest) for kind, some in found.items() if at < len(some)]
 
 
 if __name__ == "__main__":
