@@ -18,14 +18,16 @@ Ways to find the middle, all with SmolLM2-135M:
 * **search, by the suffix** and **search, per byte**: the eight best of that search (``join(n=8)``) in another order: by
   log P(suffix | prefix, middle), or by log P(middle, suffix | prefix) over the number of bytes of both.
 
-*Exact* is the line to the byte; *compiles*, whether the whole solution with the middle in place of the line does
-(nothing is executed).
+*Exact* is the line to the byte; *same program*, the same syntax tree as the solution's (``i%2==0`` for ``i % 2 == 0``);
+*compiles*, whether the solution with the middle in place of the line does. Nothing is executed.
 """
 
 from __future__ import annotations
 
+import ast
 import random
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,13 +60,16 @@ class Gap:
     line: str
     after: str
 
-    def compiles(self, middle: str) -> bool:
-        """Whether the program with this middle is one of Python."""
+    def judged(self, middle: str) -> dict[str, int]:
+        """Whether the middle is the line, makes the same program, or one that compiles; each 0 or 1."""
         try:
-            compile(self.before + middle + self.after, self.key, "exec")
+            with warnings.catch_warnings(action="ignore"):  # of odd programs: "is" with a number, and the like
+                tree = ast.parse(self.before + middle + self.after)
+                compile(tree, self.key, "exec")
         except (SyntaxError, ValueError):
-            return False
-        return True
+            return {"exact": int(middle.rstrip() == self.line), "same": 0, "compiles": 0}
+        same = ast.dump(tree) == ast.dump(ast.parse(self.before + self.line + self.after))
+        return {"exact": int(middle.rstrip() == self.line), "same": int(same), "compiles": 1}
 
 
 def gaps() -> Iterator[Gap]:
@@ -130,8 +135,6 @@ class Measure:
         return {
             "line": gap.line,
             "found": texts,
-            "exact": {way: int(text.rstrip() == gap.line) for way, text in texts.items()},
-            "compiles": {way: int(gap.compiles(text)) for way, text in texts.items()},
             "middles": [one.bytes.decode(errors="replace") for one in best],
             "logprobs": [round(one.logprob, 3) for one in best],
             "logprob_of_line": round(float(true), 3),
@@ -142,12 +145,14 @@ class Measure:
 
 
 def figures(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """By way: exact matches and programs that compile, in percent."""
+    """By way: exact matches, same programs and programs that compile, in percent."""
     out: dict[str, Any] = {}
     for way in WAYS:
         out[way] = {
-            "exact_percent": vars(mean(100 * row["exact"][way] for row in rows)),
-            "compiles_percent": vars(mean(100 * row["compiles"][way] for row in rows)),
+            **{
+                f"{what}_percent": vars(mean(100 * row["judged"][way][what] for row in rows))
+                for what in ("exact", "same", "compiles")
+            },
             "mean_bytes": sum(len(row["found"][way].encode()) for row in rows) / len(rows),
         }
     out["line"] = {"mean_bytes": sum(len(row["line"].encode()) for row in rows) / len(rows)}
@@ -184,18 +189,17 @@ def main() -> None:
     script = "bytes_infilling_quick" if args.quick else "bytes_infilling"
     keyed = [(f"{one.key} {budget}", one) for one in items]
     rows = measured(script, keyed, once, fresh=args.fresh or args.quick, full=50)
+    for gap, row in zip(items, rows, strict=True):
+        row["judged"] = {way: gap.judged(text) for way, text in row["found"].items()}
     found = figures(rows)
     search = found["search"]
-    print(
-        markdown(
-            ["way", "the line, %", "compiles, %", "bytes (the line has " + f"{found['line']['mean_bytes']:.1f})"],
-            [
-                [name, _percent(found[way]["exact_percent"]), _percent(found[way]["compiles_percent"]),
-                 f"{found[way]['mean_bytes']:.1f}"]
-                for way, name in WAYS.items()
-            ],
-        )
-    )  # fmt: skip
+    head = ["way", "the line, %", "same program, %", "compiles, %", "bytes"]
+    cells = [
+        [name, *(_percent(found[way][f"{what}_percent"]) for what in ("exact", "same", "compiles")),
+         f"{found[way]['mean_bytes']:.1f} (the line: {found['line']['mean_bytes']:.1f})"]
+        for way, name in WAYS.items()
+    ]  # fmt: skip
+    print(markdown(head, cells))
     print(
         f"\nsearch: {search['evaluations']:.0f} tables in the mean, proven best {search['is_exact_percent']:.0f} %, "
         f"at least as probable as the line {search['more_probable_than_line_percent']:.0f} %, the line among the eight "
@@ -206,8 +210,8 @@ def main() -> None:
     claims = [
         Claim(
             f"SmolLM2-135M, {len(rows)} lines of HumanEval, {name}: % right to the byte",
-            f"{found[way]['exact_percent']['low']:.0f} to {found[way]['exact_percent']['high']:.0f}; compiles "
-            f"{found[way]['compiles_percent']['value']:.0f} %; {found[way]['mean_bytes']:.1f} bytes, the line has "
+            f"{_percent(found[way]['exact_percent'])}; same program {_percent(found[way]['same_percent'])} %; compiles "
+            f"{_percent(found[way]['compiles_percent'])} %; {found[way]['mean_bytes']:.1f} bytes, the line has "
             f"{found['line']['mean_bytes']:.1f}",
             found[way]["exact_percent"]["value"],
         )
