@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 CACHE  ?= $(HOME)/.cache/bytetok
 RUST   := $(wildcard $(addprefix rust_ext/src/,*.rs */*.rs */*/*.rs */*/*/*.rs)) rust_ext/Cargo.toml rust_ext/Cargo.lock
 
-.PHONY: demo test check rust-test python-test fuzz bench vocab docs clean
+.PHONY: demo test check rust-test python-test fuzz bench bench-bytes vocab docs clean
 
 demo: $(VENV)/.installed  ## build, train a legal tokenizer on the shipped corpus, compare it, show it
 	$(BIN)/bytetok train vocab/corpora/legal-train.jsonl.zst --recipe legal --vocab-size 16384 -o out/legal-16k
@@ -42,6 +42,9 @@ bench: $(VENV)/.test-installed  ## the claims of the README; see benchmarks/READ
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/heldout.py
 	$(BIN)/python benchmarks/startup.py
+
+bench-bytes: $(VENV)/.test-installed  ## quality of byte models: hours on one core, goes on where it was interrupted
+	$(BIN)/python benchmarks/bytes_cut_prompts.py && $(BIN)/python benchmarks/bytes_ensembles.py && $(BIN)/python benchmarks/bytes_infilling.py
 
 vocab: $(VENV)/.test-installed  ## rebuild the shipped tokenizers from their corpora
 	BYTETOK_CACHE=$(CACHE) $(BIN)/python vocab/build.py
