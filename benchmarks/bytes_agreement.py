@@ -34,7 +34,7 @@ from _machine import Claim, machine, save
 
 import bytetok as bt
 from bytetok.lm import packages
-from bytetok.sampling.sampler import TokenByteState, row_of
+from bytetok.sampling import TokenByteState
 
 STOPS = [0, 2]
 PROSE = (
@@ -62,9 +62,9 @@ class EveryLeaf:
     def table(self, state: TokenByteState) -> np.ndarray:
         """Natural logs, normalized, shape (257,)."""
         masses = np.zeros(257)
-        for live in state._lives:
+        for live in state.lives:
             known = state.prefix[live.node.end :]
-            row = row_of(live).astype(np.float64) + live.log_weight
+            row = live.logs.astype(np.float64) + live.log_weight
             low = bisect.bisect_left(self.tokens, known)
             high = bisect.bisect_left(self.tokens, known + b"\xff" * 64)
             for at, mass in zip(range(low, high), np.exp(row[self.ids[low:high]]), strict=True):
