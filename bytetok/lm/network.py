@@ -10,6 +10,7 @@ import torch
 
 from bytetok.errors import ModelOutputError
 from bytetok.lm.context import Context, Give, Row, describe
+from bytetok.lm.few_rows import speed_up
 
 _BLOCK = 32 << 20
 """Bytes of float32 logits at a time. A vocabulary of 262k times a text of 1,000 tokens would be a gigabyte."""
@@ -32,6 +33,7 @@ class Network:
         self._body: Any = None
         self._head: Any = None
         self._given = _Given()
+        speed_up(self.model)
         self._take_apart()
         with torch.inference_mode():
             self.vocab_size = int(self.logits(self.hidden([[0]], use_cache=False)[0]).shape[1])
