@@ -24,13 +24,22 @@ _LEAST = 0.05
 """Continuations that are less likely than this are not worth a position."""
 
 _REPEATS = 8
-"""So many bytes that came before are as good a reason as there is to expect what came then; fewer are less of one."""
+"""Bytes that a repetition is recognized by, at most."""
 
 _SURE = 2
-"""So many are enough to ask about more than the next byte."""
+"""And at least, to ask about all of what came the last time."""
 
 _RUN = 12
 """Bytes of a repetition that are asked about token by token."""
+
+_ORDERS = (5, 4, 3, 2, 1)
+"""How many of the last bytes are looked up in the text, to count what came behind them."""
+
+_RECENT = 4096
+"""Bytes of the text in which they are looked up."""
+
+_COUNTED = 16
+"""Occurrences that are counted, the last ones."""
 
 
 def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) -> None:
@@ -43,6 +52,7 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
         return
     limit = len(pending) + state.sampler.ahead
     log_whole = known.top + math.log(whole)
+    recent = state.prefix[-_RECENT:]
     order = count()
     heap: list[tuple[float, int, TokenByteState, int, bytes]] = []
     # Where the model will have said least: the mass of what is asked in this call, the state, and its text.
@@ -55,9 +65,9 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
         unasked = scale * sum(mass for mass, _ in known.unasked)
         if unasked >= _LEAST:
             silent = max(silent, (unasked, behind, text), key=lambda one: one[0])
-            size, rest = _repeated(state.prefix + text)
-            if rest and state.sampler.defers == 0:
-                chances[rest[0]] += unasked * size / (_REPEATS + 2)
+            if state.sampler.defers == 0:
+                for byte, chance in _expected(recent + text).items():
+                    chances[byte] += unasked * chance
         for byte in np.flatnonzero(chances >= _LEAST).tolist():
             heapq.heappush(heap, (-float(chances[byte]), next(order), behind, byte, text))
 
@@ -71,7 +81,7 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
             offer(behind, known, text + bytes([byte]))
     if state.sampler.defers > 0 and len(pending) < limit:
         _, behind, text = silent
-        _run(behind, state.prefix + text, pending, limit)
+        _run(behind, recent + text, pending, limit)
 
 
 def _step(before: TokenByteState, byte: int) -> TokenByteState | None:
@@ -82,6 +92,36 @@ def _step(before: TokenByteState, byte: int) -> TokenByteState | None:
         except ImpossibleByteError:  # what came before need not be possible here
             return None
     return behind
+
+
+def _expected(text: bytes) -> dict[int, float]:
+    """How probable each next byte is by what came behind the same bytes before; most have nothing.
+
+    Prediction by partial matching (Cleary and Witten 1984; escapes of method C): the longest context first, and shorter
+    ones with the weight that as many different continuations as it had leave for new ones.
+    """
+    chances: dict[int, float] = {}
+    left = 1.0
+    for size in _ORDERS:
+        counts: dict[int, int] = {}
+        at = len(text) - size
+        if at <= 0:
+            continue
+        context = text[at:]
+        for _ in range(_COUNTED):
+            at = text.rfind(context, 0, at + size - 1)
+            if at < 0:
+                break
+            counts[text[at + size]] = counts.get(text[at + size], 0) + 1
+        if not counts:
+            continue
+        whole = sum(counts.values()) + len(counts)
+        for byte, number in counts.items():
+            chances[byte] = chances.get(byte, 0.0) + left * number / whole
+        left *= len(counts) / whole
+        if left < _LEAST:
+            break
+    return chances
 
 
 def _repeated(text: bytes) -> tuple[int, bytes]:
