@@ -27,7 +27,7 @@ _REPEATS = 8
 """Bytes that a repetition is recognized by, at most."""
 
 _SURE = 2
-"""And at least, to ask about all of what came the last time."""
+"""And at least, to ask about all of what came the last time; three times that where a character has three bytes."""
 
 _RUN = 12
 """Bytes of a repetition that are asked about token by token."""
@@ -136,7 +136,7 @@ def _repeated(text: bytes) -> tuple[int, bytes]:
 def _run(state: TokenByteState, text: bytes, pending: dict[int, Live], limit: int) -> None:
     """Adds the tokens of what came the last time behind such a text, not every node of it: epsilon lets those wait."""
     size, rest = _repeated(text)
-    if size < _SURE:
+    if size < (_SURE if text[-1] < 0x80 else 3 * _SURE):
         return
     at: TokenByteState | None = state
     for byte in rest:
