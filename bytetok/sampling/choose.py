@@ -35,6 +35,9 @@ class Settings(NamedTuple):
 
     def checked(self) -> Settings:
         """These settings; raises SamplingError for one that is out of range."""
+        for name, value in self._asdict().items():
+            if value is not None and not isinstance(value, (int, float, np.number)):
+                raise SamplingError(f"{name} is {value!r}, a {type(value).__name__}; expected a number")
         if not (0 <= self.temperature < math.inf):
             raise SamplingError(f"temperature is {self.temperature}; expected a number from 0 up")
         if self.top_k is not None and (self.top_k != int(self.top_k) or self.top_k < 1):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bytetok.errors import ImpossibleByteError, SamplingError
 from bytetok.sampling.choose import Settings, choose, generator, generators
 from bytetok.sampling.constraints import Automaton, ByteRegex, allowed_symbols
-from bytetok.sampling.protocol import STOP, ByteModel, ByteState, FastComplete, as_bytes, normalized
+from bytetok.sampling.protocol import STOP, ByteModel, ByteState, FastComplete, as_bytes, checked_model, normalized
 from bytetok.sampling.utf8 import AfterCharacter, Utf8, unfinished
 
 StopReason = Literal["stop", "stop_string", "max_bytes", "constraint", "suffix"]
@@ -163,6 +163,7 @@ class _Writer:
     """A model, a prompt, and the options of one or more completions, checked once."""
 
     def __init__(self, model: ByteModel, prompt: str | bytes, **options: Unpack[Options]) -> None:
+        checked_model(model, "the model")
         self._model = model
         self._prompt = as_bytes(prompt)
         self._settings = Settings(

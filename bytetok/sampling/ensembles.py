@@ -21,6 +21,7 @@ from bytetok.sampling.protocol import (
     ByteModel,
     ByteState,
     as_bytes,
+    checked_model,
     normalized,
     pushed_bytes,
 )
@@ -58,6 +59,9 @@ class _Ensemble(ABC):
     def next_byte(self, prefix: bytes | str) -> Table:
         """``state(prefix).next_byte()``."""
         return self.state(prefix).next_byte()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}([{', '.join(map(repr, self.models))}])"
 
     # Members are asked for the evidence of what they read only where it decides something.
     _weighs_evidence = False
@@ -153,6 +157,9 @@ class EnsembleState:
         """This state."""
         return self
 
+    def __repr__(self) -> str:
+        return f"<{type(self.ensemble).__name__} of {len(self.members)} behind {self.prefix[-40:]!r}>"
+
 
 class Mixture(_Ensemble):
     """The arithmetic mean of the members' next-byte probabilities.
@@ -183,7 +190,7 @@ class Mixture(_Ensemble):
         if start is not None and not self._weighs_evidence:
             raise SamplingError('start weights belong to weights="bayes"; pass fixed ones as weights')
         given = start if isinstance(weights, str) else weights
-        shares = _weights(given, len(models))
+        shares = _weights(given, _checked_models(self, models))
         kept = np.flatnonzero(shares > 0)
         super().__init__([models[index] for index in kept.tolist()], threads=threads)
         self._log_start = np.log(shares[kept] / shares.sum())
@@ -223,7 +230,7 @@ class Product(_Ensemble):
     ) -> None:
         if not 0 < power < math.inf:
             raise SamplingError(f"power is {power}; expected a number above 0")
-        given = _weights(weights, len(models))
+        given = _weights(weights, _checked_models(self, models))
         kept = np.flatnonzero(given > 0)
         super().__init__([models[index] for index in kept.tolist()], threads=threads)
         self._exponents = power * (given[kept] if weights is not None else given[kept] / len(models))
@@ -261,6 +268,7 @@ class Proxy(_Ensemble):
             raise SamplingError(f"alpha is {alpha}; expected a number from 0 up (to turn it around, swap the experts)")
         if not 0 < anti_floor < 1:
             raise SamplingError(f"anti_floor is {anti_floor}; expected a probability above 0 and below 1")
+        _checked_models(self, [base, expert, anti])
         super().__init__([base, expert, anti], threads=threads)
         self.alpha = float(alpha)
         self._log_floor = math.log(anti_floor)
@@ -278,8 +286,20 @@ class Proxy(_Ensemble):
         return alive[0] and (alive[1] or self.alpha == 0)
 
 
+def _checked_models(ensemble: _Ensemble, models: Sequence[ByteModel]) -> int:
+    """How many there are; raises SamplingError for what is no list of byte models."""
+    if not isinstance(models, (list, tuple)):
+        raise SamplingError(f"{type(ensemble).__name__} takes a list of byte models, but got {type(models).__name__}")
+    for number, model in enumerate(models):
+        checked_model(model, f"member {number}")
+    return len(models)
+
+
 def _weights(weights: Sequence[float] | None, count: int) -> NDArray[np.float64]:
-    values = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    try:
+        values = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise SamplingError(f"weights are {weights!r}; expected a list of {count} numbers") from err
     if values.shape != (count,):
         raise SamplingError(f"weights have shape {values.shape} for {count} members; expected one for each")
     if not np.isfinite(values).all() or (values < 0).any() or (count and not values.any()):

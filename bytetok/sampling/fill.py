@@ -11,7 +11,7 @@ from bytetok.sampling.complete import Completion, Options, complete
 from bytetok.sampling.constraints import ByteRegex
 from bytetok.sampling.infilling import Order, Promptable, infilling_format, infilling_model
 from bytetok.sampling.join import join
-from bytetok.sampling.protocol import ByteModel, as_bytes
+from bytetok.sampling.protocol import ByteModel, as_bytes, checked_model
 from bytetok.sampling.utf8 import AfterCharacter, unfinished
 
 
@@ -39,6 +39,7 @@ def fill(
 
     Raises SamplingError for a method that the model or the options do not go with.
     """
+    checked_model(model, "the model")
     has_tokens = isinstance(model, Promptable) and infilling_format(model.tokenizer) is not None
     if method is None:
         method = "tokens" if has_tokens else "search"

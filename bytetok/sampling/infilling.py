@@ -178,8 +178,8 @@ def infilling_model(
     infilling = infilling_format(model.tokenizer)
     if infilling is None:
         raise SamplingError(
-            f"{model.tokenizer!r} has no control tokens for infilling that are known (StarCoder, SantaCoder, DeepSeek, "
-            'Qwen, CodeGemma, CodeLlama); use method="search", or prompt the model yourself'
+            f"{model.tokenizer.name} has no control tokens for infilling that are known (StarCoder, SantaCoder, "
+            'DeepSeek, Qwen, CodeGemma, CodeLlama); use method="search", or prompt the model yourself'
         )
     order = infilling.orders[0] if order is None else order
     ids, begun = infilling.prompt_ids(model.tokenizer, prefix, suffix, order)

@@ -74,6 +74,15 @@ class FastComplete(Protocol):
         """
 
 
+def checked_model(model: object, what: str) -> None:
+    """Raises SamplingError, with what to pass instead, if ``model`` is no byte model; ``what`` names it."""
+    if not hasattr(model, "state"):
+        hint = (
+            "wrap it: ByteSampler(lm)" if hasattr(model, "extend") else "such as ByteSampler(TokenLM.from_package(...))"
+        )
+        raise SamplingError(f"{what} is a {type(model).__name__}; expected a byte model, {hint}")
+
+
 def as_bytes(text: bytes | str) -> bytes:
     """The UTF-8 bytes of a text; raises EncodingError for a ``str`` with lone surrogates."""
     if isinstance(text, bytes):
@@ -87,9 +96,11 @@ def as_bytes(text: bytes | str) -> bytes:
 
 
 def pushed_bytes(byte: int | bytes) -> bytes:
-    """The argument of ``push`` as bytes; raises ImpossibleByteError for an int that is no byte."""
+    """The argument of ``push`` as bytes; ImpossibleByteError for an int that is no byte, EncodingError for no int."""
     if isinstance(byte, (bytes, bytearray)):
         return bytes(byte)
+    if not isinstance(byte, (int, np.integer)):
+        raise EncodingError(f"push takes a byte, 0 to 255, or bytes, but got {type(byte).__name__}; encode it first")
     if not 0 <= byte <= 255:
         hint = "; the end of the text cannot be pushed" if byte == STOP else ""
         raise ImpossibleByteError(f"{byte!r} is no byte; expected 0 to 255{hint}")

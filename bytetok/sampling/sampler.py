@@ -55,7 +55,8 @@ class ByteSampler:
     ``ahead``: how many token positions a model call may have beyond those that it needs. They are spent on the bytes
     that are likeliest to come, which then need no call of their own, and change no answer. 0 for none.
 
-    ``prompt_ids`` are token ids before the text, for example a chat template: ids, never bytes.
+    ``prompt_ids`` are token ids before the text, for example a chat template (:meth:`chat`): ids, never bytes. They
+    come after the model's ``start_ids``.
 
     A tokenizer that normalizes text (NFC of Qwen) makes this a model of normalized text: a prefix must be normalized.
 
@@ -72,6 +73,10 @@ class ByteSampler:
         ahead: int = AHEAD,
         prompt_ids: Sequence[int] | None = None,
     ) -> None:
+        if not hasattr(lm, "extend"):
+            raise SamplingError(
+                f'the model is a {type(lm).__name__}; expected a TokenLM, such as TokenLM.from_package("smollm2")'
+            )
         if law not in ("canonical", "all"):
             raise SamplingError(f'law {law!r} is not one of "canonical", "all"')
         chosen = (_LOST if law == "all" else 0.0) if epsilon is None else float(epsilon)
@@ -84,6 +89,8 @@ class ByteSampler:
         """What share of a text's probability an answer may do without."""
         self.forgets = chosen if law == "all" else 0.0
         """What share of a text's probability is forgotten at a byte."""
+        if isinstance(prompt_ids, str):
+            raise SamplingError("prompt_ids is a str; expected token ids, such as those of tokenizer.encode")
         self.prompt_ids = tuple(prompt_ids or ())
         tokenizer = lm.tokenizer
         if not isinstance(tokenizer, Tokenizer):
@@ -201,6 +208,11 @@ class ByteSampler:
             yield self._tokenizer.vocab.tokens[token]
             (context,) = self.lm.extend([(context, token)])
             row = context.logprobs
+
+    def __repr__(self) -> str:
+        epsilon = f", epsilon={self.epsilon:g}" if self.epsilon else ""
+        prompt = f", {len(self.prompt_ids)} prompt ids" if self.prompt_ids else ""
+        return f"ByteSampler({self._tokenizer.name!r}, law={self.law!r}{epsilon}{prompt})"
 
     @cached_property
     def alike(self) -> NDArray[np.float32]:

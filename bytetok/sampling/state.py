@@ -208,6 +208,9 @@ class TokenByteState:
         """The natural log of what each live node adds to the probability of the prefix, exactly."""
         return self._log_shares(at_most=False)
 
+    def __repr__(self) -> str:
+        return f"<behind {len(self.prefix)} bytes, {self.prefix[-40:]!r}: {len(self.lives)} live coverings>"
+
     def pick(self, index: int, number: float) -> tuple[Context, NDArray[np.floating], tuple[int, int] | None]:
         """A covering with the live node at ``index``, for a random number between 0 and 1.
 

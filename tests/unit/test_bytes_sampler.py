@@ -199,3 +199,32 @@ def test_a_long_text_is_let_go_of_on_a_small_stack() -> None:
     finally:
         threading.stack_size(before)
     assert not thread.is_alive()
+
+
+def test_what_is_no_model_is_named() -> None:
+    sampler = small()
+    for call, message in {
+        lambda: bt.ByteSampler("smollm2"): "is a str; expected a TokenLM",  # type: ignore[arg-type]
+        lambda: bt.complete("smollm2", "a"): "is a str; expected a byte model",  # type: ignore[arg-type]
+        lambda: bt.complete(sampler.lm, "a"): r"wrap it: ByteSampler\(lm\)",  # type: ignore[arg-type]
+        lambda: bt.fill(sampler.lm, "a", "b"): r"wrap it: ByteSampler\(lm\)",  # type: ignore[arg-type]
+        lambda: bt.Mixture([sampler.lm]): "member 0 is a TokenLM",  # type: ignore[list-item]
+        lambda: bt.Mixture(sampler): "takes a list of byte models",  # type: ignore[arg-type]
+        lambda: bt.Mixture([sampler], [sampler]): "expected a list of 1 numbers",  # type: ignore[list-item]
+        lambda: bt.complete(sampler, "a", temperature="0"): "temperature is '0', a str",  # type: ignore[arg-type]
+        lambda: ByteSampler(sampler.lm, prompt_ids="ab"): "prompt_ids is a str",  # type: ignore[arg-type]
+        lambda: ByteSampler(sampler.lm, ahead=-1): "ahead is -1",
+    }.items():
+        with pytest.raises(SamplingError, match=message):
+            call()
+    with pytest.raises(EncodingError, match="push takes a byte"):
+        sampler.state().push("b")  # type: ignore[arg-type]
+
+
+def test_values_say_what_they_are() -> None:
+    sampler = small(epsilon=0.01)
+    assert repr(sampler).startswith("ByteSampler(")
+    assert "law='canonical', epsilon=0.01" in repr(sampler)
+    assert "behind 2 bytes, b'ab'" in repr(sampler.state("ab"))
+    assert repr(bt.Mixture([sampler, sampler])).startswith("Mixture([ByteSampler(")
+    assert "Mixture of 1 behind b'ab'" in repr(bt.Mixture([sampler]).state("ab"))
