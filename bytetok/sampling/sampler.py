@@ -11,29 +11,26 @@ import copy
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bytetok import _core
 from bytetok.errors import (
     EncodingError,
     ImpossibleByteError,
-    InvalidPatternError,
     SamplingError,
-    VocabMismatchError,
 )
 from bytetok.lm import TokenLM
 from bytetok.sampling.ahead import AHEAD
 from bytetok.sampling.protocol import as_bytes
+from bytetok.sampling.spelling import Law, cover_of
 from bytetok.sampling.state import Live, TokenByteState
+from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from bytetok.sampling.score import Score
-
-Law = Literal["canonical", "all"]
 
 _LOST = 1e-6
 """What law "all" may lose at a byte unless told otherwise: nothing bounds how many sequences spell a text."""
@@ -60,8 +57,8 @@ class ByteSampler:
 
     A tokenizer that normalizes text (NFC of Qwen) makes this a model of normalized text: a prefix must be normalized.
 
-    Raises VocabMismatchError for a tokenizer that the law cannot be exact for: Unigram, WordPiece, added tokens that
-    take the white space beside them.
+    Raises VocabMismatchError for a tokenizer that the law cannot be exact for: under law "canonical" Unigram, and added
+    tokens that take the white space beside them; under both WordPiece, whose tokens do not spell the text.
     """
 
     def __init__(
@@ -92,17 +89,10 @@ class ByteSampler:
         if isinstance(prompt_ids, str):
             raise SamplingError("prompt_ids is a str; expected token ids, such as those of tokenizer.encode")
         self.prompt_ids = tuple(prompt_ids or ())
-        tokenizer = lm.tokenizer
-        if not isinstance(tokenizer, Tokenizer):
-            raise VocabMismatchError(
-                f"{tokenizer.name}: {tokenizer.reason}; byte sampling needs byte-pair encoding, which this is not"
-            )
+        self._tokenizer = tokenizer = lm.tokenizer
         self.stops = np.array(sorted(set(lm.stop_ids)), dtype=np.int64)
-        excluded = set(tokenizer.vocab.special_tokens.values()) | {int(stop) for stop in self.stops}
-        self._excluded = sorted(excluded)
-        self._tokenizer = tokenizer
-        self._cover = _cover(tokenizer, law, self._excluded)
-        self._has_space = _check_canonical(tokenizer, self._cover) if law == "canonical" else _has_space(tokenizer)
+        self._excluded = sorted({*tokenizer.vocab.special_tokens.values(), *map(int, self.stops)})
+        self._cover, self._has_space = cover_of(tokenizer, law, self._excluded)
 
     def state(self, prefix: bytes | str = b"") -> TokenByteState:
         """The model behind a prefix, which may end anywhere, inside a character as well.
@@ -110,7 +100,7 @@ class ByteSampler:
         Raises ImpossibleByteError if no token sequence spells it, and EncodingError if the tokenizer would change it.
         """
         data = as_bytes(prefix)
-        form = self._tokenizer.normalizer
+        form = self._tokenizer.normalizer if isinstance(self._tokenizer, Tokenizer) else None
         if form is not None and not unicodedata.is_normalized(form, data.decode(errors="replace")):
             raise EncodingError(f"the prefix is not in form {form}, to which {self._tokenizer.name} would change it")
         return self._start.push(data)
@@ -142,7 +132,7 @@ class ByteSampler:
         return score(self, as_bytes(text), marginals=marginals)
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer | ForeignTokenizer:
         """The tokenizer of the model."""
         return self._tokenizer
 
@@ -228,70 +218,3 @@ class ByteSampler:
         counts[[token for token in self._excluded if token < len(counts)]] = 0
         counts[self.stops] = 1
         return counts
-
-
-def _cover(tokenizer: Tokenizer, law: Law, excluded: list[int]) -> _core.Cover:
-    try:
-        return _core.Cover(tokenizer.engine, law, excluded)
-    except InvalidPatternError as err:
-        raise VocabMismatchError(
-            f"the split pattern of {tokenizer.name} cannot be followed byte by byte: {err}; "
-            'law="all" takes the tokens as they are'
-        ) from err
-
-
-def _has_space(tokenizer: Tokenizer) -> bool:
-    """Whether the vocabulary puts a space before every text."""
-    scheme = tokenizer.vocab.characters
-    if scheme is None or scheme.prefix == "none":
-        return False
-    if not scheme.prefix_always:
-        raise VocabMismatchError(
-            f"{tokenizer.name} puts a space before a text only if there is none; byte sampling needs one that always "
-            "does"
-        )
-    return True
-
-
-def _check_canonical(tokenizer: Tokenizer, cover: _core.Cover) -> bool:
-    """Raises VocabMismatchError for what law "canonical" would not be exact for; else :func:`_has_space`."""
-    has_space = _has_space(tokenizer)
-    reason = _why_not_added(tokenizer)
-    if cover.odd and tokenizer.vocab.characters is not None:
-        reason = f"has {cover.odd} tokens that are whole texts but that merges never make"
-    if reason is not None:
-        raise VocabMismatchError(f'{tokenizer.name} {reason}; law="all" takes the tokens as they are')
-    return has_space
-
-
-def _why_not_added(tokenizer: Tokenizer) -> str | None:
-    """What about the added tokens cannot be exact, if something cannot."""
-    tokens = tokenizer.vocab.added_tokens.values()
-    found = [token for token in tokens if not token.special]
-    strip = [token.text for token in found if token.lstrip or token.rstrip]
-    if strip:
-        return (
-            f"has {len(strip)} added tokens that take the white space beside them, such as {strip[0]!r}: texts with "
-            "and without it are encoded alike, and none has a probability of its own"
-        )
-    words = [token.text for token in found if token.single_word]
-    if words and tokenizer.vocab.characters is not None:
-        return f"merges characters and has {len(words)} added tokens that are single words, such as {words[0]!r}"
-    late = [token for token in found if token.normalized]
-    if late and len(late) < len(found) and any(token.single_word for token in late):
-        return f"looks for {late[0].text!r}, a single word, in what other added tokens leave"
-    # Tokens looked for later do not hide those looked for before, whatever is to the left.
-    for token in found:
-        for other in tokens:
-            if other.normalized != token.normalized and _may_overlap(token.text, other.text):
-                return f"looks for {token.text!r} and {other.text!r}, which may overlap, one after the other"
-    return None
-
-
-def _may_overlap(one: str, other: str) -> bool:
-    """Whether two texts may share a part of a text."""
-
-    def reaches(a: str, b: str) -> bool:
-        return any(a[start:].startswith(b) or b.startswith(a[start:]) for start in range(len(a)))
-
-    return reaches(one, other) or reaches(other, one)

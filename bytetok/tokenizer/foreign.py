@@ -57,6 +57,11 @@ class ForeignTokenizer(ABC):
         """Token bytes by id."""
         return self._read_vocab()
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The token for what has none, which spells nothing; None if there is none, or if it is a control token."""
+        return None
+
     @abstractmethod
     def _read_vocab(self) -> ForeignVocab:
         """Token bytes by id, which are kept."""

@@ -88,6 +88,15 @@ class JsonTokenizer(ForeignTokenizer):
                 return at, token
         return None
 
+    @property
+    def unknown_id(self) -> int | None:
+        """That of the model; see the class above."""
+        model: dict[str, Any] = json.loads(self._content).get("model") or {}
+        unknown = model.get("unk_id")
+        if isinstance(unknown, int):
+            return unknown
+        return self._of_text.token_to_id(model["unk_token"]) if isinstance(model.get("unk_token"), str) else None
+
     def _read_vocab(self) -> ForeignVocab:
         described: dict[str, Any] = json.loads(self._content)
         added = read_added(self._path, described.get("added_tokens") or [])
