@@ -15,7 +15,8 @@ from itertools import count
 import numpy as np
 
 from bytetok.errors import ImpossibleByteError
-from bytetok.sampling.state import Known, Live, TokenByteState
+from bytetok.sampling.live import Live
+from bytetok.sampling.state import Known, TokenByteState
 
 AHEAD = 8
 """Token positions beyond those that a call needs, unless told otherwise."""

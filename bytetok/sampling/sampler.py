@@ -23,9 +23,10 @@ from bytetok.errors import (
 )
 from bytetok.lm import TokenLM
 from bytetok.sampling.ahead import AHEAD
+from bytetok.sampling.live import Live
 from bytetok.sampling.protocol import as_bytes
 from bytetok.sampling.spelling import Law, cover_of
-from bytetok.sampling.state import Live, TokenByteState
+from bytetok.sampling.state import TokenByteState
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.tokenizer import Tokenizer
 

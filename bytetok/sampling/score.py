@@ -17,8 +17,9 @@ from bytetok.lm import Context
 from bytetok.sampling.protocol import STOP, SYMBOLS
 
 if TYPE_CHECKING:
+    from bytetok.sampling.live import Live
     from bytetok.sampling.sampler import ByteSampler
-    from bytetok.sampling.state import Live, TokenByteState
+from bytetok.sampling.state import TokenByteState
 
 _PIECE = 1024
 """Bytes of a text whose nodes go through the model together."""

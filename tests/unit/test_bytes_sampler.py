@@ -14,7 +14,7 @@ from byte_checks import Canonical, chi_square, oracle, sampler_of, toy
 import bytetok as bt
 from bytetok.errors import EncodingError, ImpossibleByteError, SamplingError, VocabMismatchError
 from bytetok.sampling import ByteSampler, score
-from bytetok.sampling.state import Live
+from bytetok.sampling.live import Live
 
 
 def small(law: str = "canonical", **options: Any) -> ByteSampler:
