@@ -8,6 +8,7 @@ coverings that a split pattern still leaves open (the literal lemma keeps one of
 from __future__ import annotations
 
 import copy
+import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -90,6 +91,8 @@ class ByteSampler:
         if isinstance(prompt_ids, str):
             raise SamplingError("prompt_ids is a str; expected token ids, such as those of tokenizer.encode")
         self.prompt_ids = tuple(prompt_ids or ())
+        self.lock = threading.RLock()
+        """Held while states are asked what comes next: they share what the model says, and threads may share them."""
         self._tokenizer = tokenizer = lm.tokenizer
         self.stops = np.array(sorted(set(lm.stop_ids)), dtype=np.int64)
         self._excluded = sorted({*tokenizer.vocab.special_tokens.values(), *map(int, self.stops)})

@@ -134,8 +134,9 @@ class TokenByteState:
         those that agree with the text, with the number of its bytes that the text has.
         """
         live = self.lives[index]
-        if live.context is None:
-            self._ask([live])
+        with self.sampler.lock:
+            if live.context is None:
+                self._ask([live])
         if live.context is None:
             raise SamplingError("a node without a context; please report it")  # cannot be: it was just asked for
         if live.node.end == self.core.length:
@@ -202,24 +203,31 @@ class TokenByteState:
     @cached_property
     def _answer(self) -> tuple[NDArray[np.float64], float]:
         """The next-byte table, and how far it may be from the exact one."""
-        from bytetok.sampling.ahead import look_ahead
-
-        epsilon = self.sampler.defers
-        known = self.look()
-        # Once, but where epsilon is above 0 and those asked about turned out to have less mass than the others left.
-        while len(known.unasked) > known.left_at(epsilon):
-            wanted = self.wanted(known, {})
-            look_ahead(self, known, wanted)
-            evaluate(self.sampler, list(wanted.values()))
-            known = self.look()
-        total, hidden = float(known.masses.sum()), sum(mass for mass, _ in known.unasked)
+        with self.sampler.lock:
+            known = self._asked()
+            hidden = sum(mass for mass, _ in known.unasked)
+            guess = self._guess() if hidden > 0 else 0.0
+        total = float(known.masses.sum())
         if not total > 0:
             raise ImpossibleByteError(
                 f"behind the {len(self.prefix)} bytes so far the model leaves no byte possible, and no end either"
             )
-        masses = known.masses + hidden * self._guess() if hidden > 0 else known.masses
+        masses = known.masses + hidden * guess
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(masses / masses.sum())), hidden / (total + hidden)
+
+    def _asked(self) -> Known:
+        """What is known once the model was asked about all that epsilon does not let wait."""
+        from bytetok.sampling.ahead import look_ahead
+
+        known = self.look()
+        # Once, but where epsilon is above 0 and those asked about turned out to have less mass than the others left.
+        while len(known.unasked) > known.left_at(self.sampler.defers):
+            wanted = self.wanted(known, {})
+            look_ahead(self, known, wanted)
+            evaluate(self.sampler, list(wanted.values()))
+            known = self.look()
+        return known
 
     def _guess(self) -> NDArray[np.float64]:
         """What comes behind the nodes that go unasked, ``(257,)``: as if all tokens were alike.
@@ -266,6 +274,10 @@ class TokenByteState:
 
     def _log_shares(self, *, at_most: bool) -> NDArray[np.float64]:
         """Of each live node; with ``at_most``, nodes that epsilon lets go unasked count as much as they may have."""
+        with self.sampler.lock:
+            return self._shares_asked(at_most=at_most)
+
+    def _shares_asked(self, *, at_most: bool) -> NDArray[np.float64]:
         length = self.core.length
         known = self.look()
         if at_most:
@@ -295,6 +307,10 @@ class TokenByteState:
 
     def _without_improbable(self) -> TokenByteState:
         """This state without the coverings that together have less than ``epsilon`` of its probability: law "all"."""
+        with self.sampler.lock:
+            return self._kept()
+
+    def _kept(self) -> TokenByteState:
         if any(live.log_weight is None for live in self.lives):
             # Otherwise there would be ever more of them: two for each at every byte, and none that can be forgotten.
             self._ask([live for live in self.lives if live.context is None])

@@ -228,3 +228,30 @@ def test_values_say_what_they_are() -> None:
     assert "behind 2 bytes, b'ab'" in repr(sampler.state("ab"))
     assert repr(bt.Mixture([sampler, sampler])).startswith("Mixture([ByteSampler(")
     assert "Mixture of 1 behind b'ab'" in repr(bt.Mixture([sampler]).state("ab"))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.05])
+def test_threads_may_share_a_state(epsilon: float) -> None:
+    sampler = small(epsilon=epsilon)
+    text = b"ab a baab ab"
+    expected = [small(epsilon=epsilon).state(text[:end]).next_byte() for end in range(len(text))]
+    for _ in range(10):
+        states = [sampler.state()]
+        for byte in text[:-1]:
+            states.append(states[-1].push(byte))
+        found: list[list[np.ndarray]] = [[] for _ in range(6)]
+
+        def ask(number: int, states: list[Any] = states, found: list[list[np.ndarray]] = found) -> None:
+            order = states if number % 2 else states[::-1]
+            tables = [state.next_byte() for state in order]
+            found[number] = tables if number % 2 else tables[::-1]
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for tables in found:
+            assert len(tables) == len(text)
+            for table, exact in zip(tables, expected, strict=True):
+                assert np.abs(np.exp(table) - np.exp(exact)).sum() / 2 <= 2 * epsilon + 1e-12
