@@ -21,17 +21,14 @@ from bytetok.sampling.state import Known, TokenByteState
 AHEAD = 8
 """Token positions beyond those that a call needs, unless told otherwise."""
 
-_LEAST = 0.05
-"""Continuations that are less likely than this are not worth a position."""
+_LEAST = 0.1
+"""Continuations that are less likely than this are not worth a position: about what one adds to the time of a call."""
 
-_REPEATS = 8
-"""Bytes that a repetition is recognized by, at most."""
+_LEAST_TO_WAIT = 0.2
+"""The same with epsilon, where a node that is not asked about now may never have to be."""
 
-_SURE = 2
-"""And at least, to ask about all of what came the last time; three times that where a character has three bytes."""
-
-_RUN = 12
-"""Bytes of a repetition that are asked about token by token."""
+_RUN = 24
+"""Bytes that are asked about token by token, at most, where the model has said nothing."""
 
 _ORDERS = (5, 4, 3, 2, 1)
 """How many of the last bytes are looked up in the text, to count what came behind them."""
@@ -52,6 +49,7 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
     if state.sampler.ahead == 0 or not whole > 0:
         return
     limit = len(pending) + state.sampler.ahead
+    least = _LEAST if state.sampler.defers == 0 else _LEAST_TO_WAIT
     log_whole = known.top + math.log(whole)
     recent = state.prefix[-_RECENT:]
     order = count()
@@ -64,12 +62,12 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
         scale = math.exp(known.top - log_whole)
         chances = known.masses[:-1] * scale
         unasked = scale * sum(mass for mass, _ in known.unasked)
-        if unasked >= _LEAST:
+        if unasked >= least:
             silent = max(silent, (unasked, behind, text), key=lambda one: one[0])
             if state.sampler.defers == 0:
                 for byte, chance in _expected(recent + text).items():
                     chances[byte] += unasked * chance
-        for byte in np.flatnonzero(chances >= _LEAST).tolist():
+        for byte in np.flatnonzero(chances >= least).tolist():
             heapq.heappush(heap, (-float(chances[byte]), next(order), behind, byte, text))
 
     offer(state, known, b"")
@@ -81,8 +79,8 @@ def look_ahead(state: TokenByteState, known: Known, pending: dict[int, Live]) ->
             behind.wanted(known, pending, ahead=True)
             offer(behind, known, text + bytes([byte]))
     if state.sampler.defers > 0 and len(pending) < limit:
-        _, behind, text = silent
-        _run(behind, recent + text, pending, limit)
+        chance, behind, text = silent
+        _run(behind, recent + text, chance, pending, limit)
 
 
 def _step(before: TokenByteState, byte: int) -> TokenByteState | None:
@@ -98,8 +96,9 @@ def _step(before: TokenByteState, byte: int) -> TokenByteState | None:
 def _expected(text: bytes) -> dict[int, float]:
     """How probable each next byte is by what came behind the same bytes before; most have nothing.
 
-    Prediction by partial matching (Cleary and Witten 1984; escapes of method C): the longest context first, and shorter
-    ones with the weight that as many different continuations as it had leave for new ones.
+    Prediction by partial matching (Cleary and Witten 1984): the longest context first, and shorter ones with the weight
+    that is left for what it has not seen: as much for each different continuation as for one occurrence (method C), but
+    less the longer the context is, as long ones are seldom wrong.
     """
     chances: dict[int, float] = {}
     left = 1.0
@@ -113,7 +112,7 @@ def _expected(text: bytes) -> dict[int, float]:
             at = text.rfind(context, 0, at + size - 1)
             if at < 0:
                 break
-            counts[text[at + size]] = counts.get(text[at + size], 0) + 1
+            counts[text[at + size]] = counts.get(text[at + size], 0) + size
         if not counts:
             continue
         whole = sum(counts.values()) + len(counts)
@@ -125,30 +124,21 @@ def _expected(text: bytes) -> dict[int, float]:
     return chances
 
 
-def _repeated(text: bytes) -> tuple[int, bytes]:
-    """How many of the last bytes came before, 2 to 8 of them or none, and what came behind them then."""
-    for size in range(min(_REPEATS, len(text) - 1), 1, -1):
-        at = text.rfind(text[-size:], 0, len(text) - 1)
-        if at >= 0:
-            return size, text[at + size : at + size + _RUN]
-    return 0, b""
-
-
-def _run(state: TokenByteState, text: bytes, pending: dict[int, Live], limit: int) -> None:
-    """Adds the tokens of what came the last time behind such a text, not every node of it: epsilon lets those wait."""
-    size, rest = _repeated(text)
-    if size < (_SURE if text[-1] < 0x80 else 3 * _SURE):
-        return
-    at: TokenByteState | None = state
-    for byte in rest:
-        ahead = _step(at, byte) if at is not None else None
+def _run(state: TokenByteState, text: bytes, chance: float, pending: dict[int, Live], limit: int) -> None:
+    """Adds the tokens of what is likely to come, not every node of it: epsilon lets those wait."""
+    at = state
+    for _ in range(_RUN):
+        expected = _expected(text)
+        byte = max(expected, key=lambda byte: expected[byte], default=0)
+        chance *= expected.get(byte, 0.0)
+        ahead = _step(at, byte) if chance >= _LEAST_TO_WAIT else None
         if ahead is None:
             break
-        at = ahead
-    if at is None or at is state:
+        at, text = ahead, text + bytes([byte])
+    if at is state:
         return
-    count = at.core.newest()
-    for live in at.lives[len(at.lives) - count :][:1]:
+    newest = at.core.newest()
+    for live in at.lives[len(at.lives) - newest :][:1]:
         for one in reversed(live.chain):
             if len(pending) < limit:
                 pending.setdefault(id(one), one)
