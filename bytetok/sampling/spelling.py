@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bytetok import _core
-from bytetok.errors import InvalidPatternError, VocabMismatchError
+from bytetok.errors import FormatError, InvalidPatternError, VocabMismatchError
 from bytetok.tokenizer.foreign import ForeignTokenizer
 from bytetok.tokenizer.tokenizer import Tokenizer
 
@@ -34,12 +34,15 @@ def _foreign(tokenizer: ForeignTokenizer, law: Law, excluded: list[int]) -> tupl
     tokens = tokenizer.vocab.tokens
     unknown = tokenizer.unknown_id
     no_text = {*excluded} if unknown is None else {*excluded, unknown}
-    has_space = False
+    has_space: bool | None = None
     for text in _PROBES:
-        ids = tokenizer.encode(text, special="text")
+        try:
+            ids = tokenizer.encode(text, special="text")
+        except FormatError:  # of a vocabulary that lacks a character and has no token for what is unknown
+            continue
         spelled = b"".join(tokens[token] for token in ids)
         data = text.encode()
-        if no_text.intersection(ids) and text != _PROBES[0]:
+        if no_text.intersection(ids):
             continue  # a character that it does not know
         if spelled not in (data, b" " + data):
             raise VocabMismatchError(
@@ -47,6 +50,11 @@ def _foreign(tokenizer: ForeignTokenizer, law: Law, excluded: list[int]) -> tupl
                 "model of bytes"
             )
         has_space = spelled != data
+    if has_space is None:
+        raise VocabMismatchError(
+            f"{tokenizer.name}: {tokenizer.reason}; it knows the characters of none of {_PROBES}, so nothing shows how its "
+            "tokens spell a text, and they are no model of bytes"
+        )
     if law == "canonical":
         raise VocabMismatchError(
             f'{tokenizer.name}: {tokenizer.reason}; law="canonical" knows the encodings of byte-pair encoding only; '

@@ -75,3 +75,27 @@ def test_law_canonical_refuses_unigram_and_both_refuse_word_pieces(tmp_path: Pat
     for law in ("canonical", "all"):
         with pytest.raises(VocabMismatchError, match="no model of bytes"):
             bt.ByteSampler(lm_of(pieces, row), law=law)  # type: ignore[arg-type]
+
+
+def test_a_vocabulary_that_lacks_characters_is_probed_with_those_it_has(tmp_path: Path) -> None:
+    described = unigram()
+    described["added_tokens"] = described["added_tokens"][:2]
+    described["model"] = {"type": "Unigram", "unk_id": None, "byte_fallback": False, "vocab": [
+        ["<unk>", 0.0], ["<s>", 0.0], ["▁", -3.0], *([letter, -4.0] for letter in "thecatw")]}  # fmt: skip
+    tokenizer = load(tmp_path, described)
+    row = np.random.default_rng(1).dirichlet(np.ones(tokenizer.vocab_size))
+    sampler = bt.ByteSampler(lm_of(tokenizer, row), law="all", epsilon=0)
+    table = np.exp(sampler.next_byte(b"the c"))
+    assert table[ord("a")] > 0
+    assert table[ord("z")] == 0
+
+
+def test_a_vocabulary_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
+    described = unigram()
+    described["added_tokens"] = described["added_tokens"][:2]
+    described["model"] = {"type": "Unigram", "unk_id": 0, "byte_fallback": False, "vocab": [
+        ["<unk>", 0.0], ["<s>", 0.0], ["▁", -3.0], ["語", -4.0]]}  # fmt: skip
+    tokenizer = load(tmp_path, described)
+    row = np.full(tokenizer.vocab_size, 1 / tokenizer.vocab_size)
+    with pytest.raises(VocabMismatchError, match="nothing shows how its tokens spell"):
+        bt.ByteSampler(lm_of(tokenizer, row), law="all")
