@@ -52,8 +52,8 @@ def _foreign(tokenizer: ForeignTokenizer, law: Law, excluded: list[int]) -> tupl
         has_space = spelled != data
     if has_space is None:
         raise VocabMismatchError(
-            f"{tokenizer.name}: {tokenizer.reason}; it knows the characters of none of {_PROBES}, so nothing shows how its "
-            "tokens spell a text, and they are no model of bytes"
+            f"{tokenizer.name}: {tokenizer.reason}; it knows the characters of none of {_PROBES}, so nothing "
+            "shows how its tokens spell a text, and they are no model of bytes"
         )
     if law == "canonical":
         raise VocabMismatchError(
